@@ -1,0 +1,1 @@
+//! The product: one module per resource, verbs, steps and observers

@@ -1,0 +1,7 @@
+//! What Cairn knows without asking anyone: ids, resources, states, sizes, money, placement, quota,
+//! address arithmetic, cloud-init documents and the operator's catalogue.
+//!
+//! Nothing here does I/O, awaits, speaks SQL or reads a clock: time and randomness are arguments.
+
+pub mod ids;
+pub mod states;

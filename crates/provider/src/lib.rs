@@ -1,0 +1,96 @@
+//! The words in which Cairn speaks to whatever carries guests: one small trait, named capabilities for the
+//! rest, typed faults. Every provider, and through the provider's own protocol every simulator, stands
+//! behind [`Provider`].
+//!
+//! Rules that every implementation keeps:
+//! - Every call is an *ensure*: called twice, the second call finds the work done. It begins by looking.
+//! - A guest is named by [`GuestRef`], which we derive from our own ids before the first call; it carries our
+//!   [`Mark`]. A guest without our mark is [`Guest::Foreign`] and is never changed or deleted.
+//! - Work that outlasts a call is returned as [`Begun::Task`]; the task can be asked about after a restart
+//!   ([`Provider::task`]), and a task that nobody remembers is [`TaskState::Vanished`], not an error.
+//! - Nothing of a tenant is ever put into a shell string.
+
+use async_trait::async_trait;
+
+mod fault;
+mod guest;
+mod image;
+mod inventory;
+mod network;
+
+pub use fault::{Fault, FaultKind};
+pub use guest::{
+    Begun, Guest, GuestPower, GuestRef, GuestSpec, Interface, InterfaceRole, Mark, PowerWish, Reached, Resources, Seed,
+    Sighting,
+};
+pub use image::{Checksum, DiskFormat, ImageRef, ImageSeen, ImageSource};
+pub use inventory::{Capabilities, HostSeen, Inventory};
+pub use network::{NetworkKind, NetworkRef, NetworkSpec, TaskRef, TaskState};
+
+/// The result of a provider call.
+pub type Result<T> = std::result::Result<T, Fault>;
+
+/// One region's substrate.
+#[async_trait]
+pub trait Provider: Send + Sync + 'static {
+    /// What this provider can do beyond the trait's common ground. Asked before a wish is accepted: an
+    /// unsupported one is refused with a 422 before anything starts.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Looks for one guest.
+    async fn find_guest(&self, guest: &GuestRef) -> Result<Guest>;
+
+    /// Ensures that the image's bytes are at hand in this region: downloads, verifies and caches it, or checks that
+    /// it already is. A task's progress is a fraction of the bytes.
+    async fn ensure_image(&self, image: &ImageRef, source: &ImageSource) -> Result<Begun>;
+
+    /// What is known of an image's bytes in this region; `None` when they are not at hand.
+    async fn find_image(&self, image: &ImageRef) -> Result<Option<ImageSeen>>;
+
+    /// Ensures that an image's bytes are gone (base images that guests still use as a backing file stay until the
+    /// last such guest is gone).
+    async fn delete_image(&self, image: &ImageRef) -> Result<Begun>;
+
+    /// Ensures that a network exists on `host`, so that guests can be attached to it.
+    async fn ensure_network(&self, host: &str, network: &NetworkSpec) -> Result<()>;
+
+    /// Ensures that a network is gone from `host`. A network that guests still use is left, without an error.
+    async fn delete_network(&self, host: &str, network: &NetworkRef) -> Result<()>;
+
+    /// Ensures that the guest exists with its disk (copied or overlaid from `spec.image`, grown to
+    /// `spec.resources.disk_gb`), its seed and its interfaces, stopped.
+    async fn create_guest(&self, guest: &GuestRef, spec: &GuestSpec) -> Result<Begun>;
+
+    /// Ensures the guest's power. `PowerWish::Shutdown` asks the guest by ACPI and returns at once; whether it
+    /// obeyed is seen by looking again.
+    async fn power(&self, guest: &GuestRef, wish: PowerWish) -> Result<Begun>;
+
+    /// Ensures that a stopped guest has these resources. Disks only grow.
+    async fn resize_guest(&self, guest: &GuestRef, resources: &Resources) -> Result<Begun>;
+
+    /// Ensures that the seed (and with it name, keys and user data of the next first boot) is this one.
+    async fn reseed_guest(&self, guest: &GuestRef, seed: &Seed) -> Result<()>;
+
+    /// Ensures that the stopped guest's disk is a fresh copy of `spec.image`. `token` names this rebuild: a repeat
+    /// with the same token does nothing once it has been done.
+    async fn rebuild_guest(&self, guest: &GuestRef, spec: &GuestSpec, token: &str) -> Result<Begun>;
+
+    /// Ensures that `image` holds the guest's disk as it is now (crash-consistent when it runs, and quiesced where
+    /// the guest agent answers).
+    async fn snapshot_guest(&self, guest: &GuestRef, image: &ImageRef) -> Result<Begun>;
+
+    /// Ensures that the guest, its disk, its interfaces and its rules are gone.
+    async fn delete_guest(&self, guest: &GuestRef) -> Result<Begun>;
+
+    /// The last `limit` bytes of the guest's serial console.
+    async fn console_log(&self, guest: &GuestRef, limit: usize) -> Result<Vec<u8>>;
+
+    /// The guest's screen as PNG.
+    async fn screenshot(&self, guest: &GuestRef) -> Result<Vec<u8>>;
+
+    /// Asks about a task.
+    async fn task(&self, task: &TaskRef) -> Result<TaskState>;
+
+    /// Everything of ours (and the count of what is not) in this region.
+    async fn inventory(&self) -> Result<Inventory>;
+}

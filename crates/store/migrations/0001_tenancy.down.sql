@@ -1,0 +1,4 @@
+DROP TABLE quotas, tokens, teams, organizations, installation;
+DROP FUNCTION current_team();
+REVOKE USAGE ON SCHEMA public FROM cairn_api;
+-- The role stays: other databases of the same cluster may use it.

@@ -1,0 +1,80 @@
+//! PostgreSQL: the only truth. Every SQL statement of the product stands in this crate, one file per
+//! aggregate; `migrations/` holds the schema, whose constraints are the last line of defence.
+//!
+//! Two kinds of access, two types:
+//! - [`Store::tenant`] opens a transaction under the `cairn_api` role with `cairn.team` set, so that
+//!   row-level security hides every row of every other team even if a query forgets its filter;
+//! - [`Store::begin`] opens one with the rights of the daemon itself, for workers, observers and operators.
+
+use model::ids::TeamId;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
+use std::str::FromStr;
+
+pub mod workflow;
+
+/// What can go wrong between the product and its database.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The statement or the connection failed.
+    #[error("the database refused or could not be reached")]
+    Database(#[from] sqlx::Error),
+    /// A migration failed.
+    #[error("a migration failed")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// A row holds what its constraints should have excluded.
+    #[error("a stored value cannot be read: {0}")]
+    Corrupt(String),
+    /// The lease that this transaction was begun under belongs to another worker now.
+    #[error("the lease was taken by another worker")]
+    Fenced,
+}
+
+/// The result of a store call.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A transaction; rolls back when dropped.
+pub type Tx = Transaction<'static, Postgres>;
+
+/// The handle to the database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: PgPool,
+}
+
+/// The schema, up and down.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+
+impl Store {
+    /// Connects to `url` (`postgres://…`, or a socket directory as `postgres:///name?host=/dir`) with at most
+    /// `connections` connections.
+    pub async fn connect(url: &str, connections: u32) -> Result<Self> {
+        let options = PgConnectOptions::from_str(url)?.application_name("cairnd");
+        let pool =
+            PgPoolOptions::new().max_connections(connections).test_before_acquire(false).connect_with(options).await?;
+        Ok(Self { pool })
+    }
+
+    /// Brings the schema up to this build's version.
+    pub async fn migrate(&self) -> Result<()> {
+        Ok(MIGRATIONS.run(&self.pool).await?)
+    }
+
+    /// The connection pool, for statements of this crate and for figures about it.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Begins a transaction with the daemon's own rights (workers, observers, operators).
+    pub async fn begin(&self) -> Result<Tx> {
+        Ok(self.pool.begin().await?)
+    }
+
+    /// Begins a transaction that can see and write only `team`'s rows. One round trip.
+    pub async fn tenant(&self, team: TeamId) -> Result<Tx> {
+        // A UUID prints as hex digits and dashes only, so it is safe inside the statement; binding it
+        // would cost a second round trip on every request.
+        let begin = format!("BEGIN; SET LOCAL ROLE cairn_api; SET LOCAL cairn.team = '{}'", team.0);
+        Ok(self.pool.begin_with(AssertSqlSafe(begin)).await?)
+    }
+}

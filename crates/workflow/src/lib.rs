@@ -1,0 +1,1 @@
+//! The engine: lease, step, wait, follow, wake, deadline, unwind. Knows no product noun
