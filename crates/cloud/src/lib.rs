@@ -1,1 +1,8 @@
-//! The product: one module per resource, verbs, steps and observers
+//! The product: one module per resource. In each, `verbs` is what a request does (one transaction, no provider),
+//! `steps` is the workflow that carries it out, `observe` is the reconciler that writes what was seen.
+
+mod caller;
+mod error;
+
+pub use caller::Caller;
+pub use error::{Error, Result};

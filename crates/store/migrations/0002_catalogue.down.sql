@@ -1,0 +1,1 @@
+DROP TABLE addresses, address_pools, vpcs, images, sizes, hosts, regions;
