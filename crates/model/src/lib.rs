@@ -3,5 +3,10 @@
 //!
 //! Nothing here does I/O, awaits, speaks SQL or reads a clock: time and randomness are arguments.
 
+pub mod addressing;
+pub mod cloud_init;
 pub mod ids;
+pub mod names;
+pub mod refusal;
+pub mod ssh;
 pub mod states;
