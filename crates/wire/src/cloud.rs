@@ -1,0 +1,255 @@
+//! What Cairn adds: the object `cloud` of a server, and the answers under `/cloud/v1`.
+
+use crate::action::Action;
+use crate::envelope::{Meta, PageLinks, list};
+use crate::time::WireTime;
+use model::ids::ServerId;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// What Cairn says about a server beyond the API it is compatible with.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct ServerCloud {
+    /// How to log in; `null` until that is known.
+    #[schema(required)]
+    pub ssh: Option<SshEndpoint>,
+    /// What the server is doing, in a sentence.
+    pub state: String,
+    /// What last went wrong, in a sentence that is fit for its tenant; `null` when nothing did.
+    #[schema(required)]
+    pub last_error: Option<String>,
+}
+
+/// Where SSH answers. It need not be the server's own address: a host without a bridge forwards a port.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SshEndpoint {
+    /// Name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// The account that the image expects.
+    pub user: String,
+}
+
+/// An action with the workflow that carries it out (`GET /cloud/v1/actions/{id}`).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ActionDetailResponse {
+    /// The same as `GET /v2/actions/{id}` answers.
+    pub action: Action,
+    /// How it goes, step by step.
+    pub workflow: Workflow,
+}
+
+/// How far a workflow is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Workflow {
+    /// Whether it makes or takes down. A refused workflow turns round.
+    pub direction: Direction,
+    /// Where it stands.
+    pub state: WorkflowState,
+    /// What it is doing, in a sentence.
+    pub sentence: String,
+    /// Its steps in the order of making; taking down walks them backwards.
+    pub steps: Vec<WorkflowStep>,
+    /// When it is taking longer than it should. `null` when it has no deadline (any more).
+    #[schema(required)]
+    pub deadline: Option<WireTime>,
+    /// Why it could not be done; `null` unless something was finally refused.
+    #[schema(required)]
+    pub refusal: Option<RefusalBody>,
+}
+
+/// Which way a workflow walks its steps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Forwards, ensuring that things are there.
+    Make,
+    /// Backwards, ensuring that they are not.
+    Unmake,
+}
+
+/// Where a workflow stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkflowState {
+    /// A step is at work or is about to be.
+    Running,
+    /// It waits, for what `waiting_for` of its step says or to try again.
+    Waiting,
+    /// It stopped, and the operator has been told.
+    Parked,
+    /// It is over.
+    Finished,
+    /// A word that is newer than this client; never sent.
+    #[serde(other)]
+    Unknown,
+}
+
+/// One step of a workflow.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct WorkflowStep {
+    /// The step's lasting name.
+    pub name: String,
+    /// What it does, in words.
+    pub sentence: String,
+    /// Where it stands.
+    pub state: StepState,
+    /// How often it was tried in the present direction.
+    pub attempts: i64,
+    /// When it was first tried; `null` before.
+    #[schema(required)]
+    pub started_at: Option<WireTime>,
+    /// When it was done; `null` before.
+    #[schema(required)]
+    pub finished_at: Option<WireTime>,
+    /// What it waits for, in words; `null` when it does not wait.
+    #[schema(required)]
+    pub waiting_for: Option<String>,
+    /// What last went wrong, in a sentence that is fit for the tenant.
+    #[schema(required)]
+    pub last_error: Option<String>,
+}
+
+/// Where a step stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StepState {
+    /// Not reached yet.
+    Pending,
+    /// At work.
+    Running,
+    /// Waits, or was not successful and will be tried again.
+    Waiting,
+    /// What it makes is there.
+    Done,
+    /// What it makes is gone again.
+    Undone,
+    /// Said a final no.
+    Refused,
+    /// A word that is newer than this client; never sent.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A final no.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RefusalBody {
+    /// A stable code.
+    pub code: String,
+    /// A sentence that says what to do.
+    pub message: String,
+}
+
+/// Something that happened: the `data` of one server-sent event of `GET /cloud/v1/events`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Event {
+    /// Also the `id` of the server-sent event, to be sent back in `Last-Event-ID`. Grows.
+    pub id: String,
+    /// What happened. More words may come.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What it happened to, such as `do:droplet:42`.
+    pub urn: String,
+    /// When.
+    pub at: WireTime,
+    /// What depends on `type`.
+    #[schema(value_type = Object)]
+    pub body: serde_json::Value,
+}
+
+/// The team's quota (`GET /cloud/v1/quotas`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct QuotaResponse {
+    /// What the team may have.
+    pub limits: QuotaAmounts,
+    /// What it has, counting what is being made.
+    pub used: QuotaAmounts,
+}
+
+/// How much of everything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct QuotaAmounts {
+    /// Servers.
+    pub servers: i64,
+    /// Virtual processors of servers.
+    pub vcpus: i64,
+    /// MiB of memory of servers.
+    pub memory_mib: i64,
+    /// GB of disk of servers.
+    pub disk_gb: i64,
+    /// Snapshots.
+    pub snapshots: i64,
+    /// SSH keys.
+    pub ssh_keys: i64,
+}
+
+/// What a server wrote to its first serial port (`GET /cloud/v1/servers/{id}/console`).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ConsoleLogResponse {
+    /// The log.
+    pub console: ConsoleLog,
+}
+
+/// The end of a console log.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ConsoleLog {
+    /// The server.
+    #[schema(value_type = i32)]
+    pub server_id: ServerId,
+    /// The last of what was written; bytes that are not UTF-8 are replaced.
+    pub text: String,
+    /// Whether there was more before it.
+    pub truncated: bool,
+    /// When it was read.
+    pub at: WireTime,
+}
+
+/// A page of alerts.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AlertList {
+    /// The newest first.
+    pub alerts: Vec<Alert>,
+    /// Other pages.
+    #[serde(default)]
+    #[schema(required)]
+    pub links: PageLinks,
+    /// Totals.
+    pub meta: Meta,
+}
+list!(AlertList, alerts, Alert);
+
+/// Something that somebody should look at.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Alert {
+    /// The alert.
+    pub id: Uuid,
+    /// How urgent it is.
+    pub severity: Severity,
+    /// A stable code; each has a page in the documentation.
+    pub code: String,
+    /// What is the matter, in a sentence.
+    pub message: String,
+    /// What it is about; `null` when it is about the installation.
+    #[schema(required)]
+    pub urn: Option<String>,
+    /// Since when.
+    pub raised_at: WireTime,
+    /// Until when; `null` while it lasts.
+    #[schema(required)]
+    pub resolved_at: Option<WireTime>,
+}
+
+/// How urgent an alert is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Look at it today.
+    Warning,
+    /// Look at it now.
+    Critical,
+    /// A word that is newer than this client; never sent.
+    #[serde(other)]
+    Unknown,
+}
