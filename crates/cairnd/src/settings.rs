@@ -1,0 +1,342 @@
+//! What this process was told: checked once, at the start, so that nothing can turn out to be wrong later.
+
+mod key;
+mod layers;
+
+pub(crate) use key::Key;
+
+use crate::arguments::Flags;
+use layers::{Given, Layers};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+/// Something is wrong with the configuration: what, where it was written, and what to write instead.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}\n  {fix}")]
+pub(crate) struct Problem {
+    what: String,
+    fix: String,
+}
+
+impl Problem {
+    pub(crate) fn new(what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { what: what.into(), fix: fix.into() }
+    }
+}
+
+/// A value that is never printed.
+#[derive(Clone)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    /// The value.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// How guests of this host are connected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Networking {
+    /// Bridged as root, otherwise user-mode.
+    Auto,
+    /// A bridge per network, with addresses of our own.
+    Bridged,
+    /// Behind QEMU's own translation, SSH through a forwarded port.
+    User,
+}
+
+/// How log records are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The operator's own certificate.
+#[derive(Clone, Debug)]
+pub(crate) struct CertificateFiles {
+    /// The chain, leaf first, PEM.
+    pub(crate) certificate: PathBuf,
+    /// The leaf's key, PEM.
+    pub(crate) key: PathBuf,
+}
+
+/// Everything that can be configured.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The daemon's own directory.
+    pub(crate) data_dir: PathBuf,
+    /// Where PostgreSQL is; `cairnd dev` brings its own.
+    pub(crate) database_url: Option<Secret>,
+    /// At most this many connections to it.
+    pub(crate) database_connections: u32,
+    /// How clients reach us, without a trailing slash.
+    pub(crate) public_url: String,
+    /// The operator's catalogue; the built-in one otherwise.
+    pub(crate) catalogue: Option<PathBuf>,
+    /// Plain HTTP.
+    pub(crate) listen_http: Option<SocketAddr>,
+    /// HTTPS.
+    pub(crate) listen_https: Option<SocketAddr>,
+    /// The operator's certificate; one of our own otherwise.
+    pub(crate) certificate: Option<CertificateFiles>,
+    /// Where guests of this host are kept.
+    pub(crate) qemu_state_dir: PathBuf,
+    /// How they are connected.
+    pub(crate) qemu_networking: Networking,
+    /// Workflows carried forward at once.
+    pub(crate) work_concurrency: usize,
+    /// Requests that one token may make in an hour.
+    pub(crate) requests_per_hour: u32,
+    /// Requests that one token may make in a minute.
+    pub(crate) requests_per_minute: u32,
+    /// How log records are written.
+    pub(crate) log_format: LogFormat,
+    /// Which are.
+    pub(crate) log_filter: String,
+}
+
+impl Settings {
+    /// Reads all layers. `variables` is the environment.
+    pub(crate) fn read(flags: &Flags, variables: &dyn Fn(&str) -> Option<String>) -> Result<Self, Problem> {
+        let layers = Layers::read(flags, variables)?;
+        let data_dir = match layers.get(Key::DataDir)? {
+            Some(given) => absolute(&given)?,
+            None => default_data_dir(variables)?,
+        };
+        let listen_http = address(&layers, Key::ListenHttp, 8080)?;
+        let listen_https = address(&layers, Key::ListenHttps, 8443)?;
+        Ok(Self {
+            database_url: layers.get(Key::DatabaseUrl)?.map(database_url).transpose()?,
+            database_connections: number(&layers, Key::DatabaseConnections, 16, 2..=1000)?,
+            public_url: match layers.get(Key::PublicUrl)? {
+                Some(given) => public_url(&given)?,
+                None => default_public_url(listen_http, listen_https),
+            },
+            catalogue: layers.get(Key::Catalogue)?.map(|given| existing_file(&given)).transpose()?,
+            listen_http,
+            listen_https,
+            certificate: certificate(&layers)?,
+            qemu_state_dir: match layers.get(Key::QemuStateDir)? {
+                Some(given) => absolute(&given)?,
+                None => data_dir.join("qemu"),
+            },
+            qemu_networking: word(
+                &layers,
+                Key::QemuNetworking,
+                &[("auto", Networking::Auto), ("bridged", Networking::Bridged), ("user", Networking::User)],
+            )?,
+            work_concurrency: number::<u16>(&layers, Key::WorkConcurrency, 16, 1..=1024)?.into(),
+            requests_per_hour: number(&layers, Key::LimitsRequestsPerHour, 5000, 1..=u32::MAX)?,
+            requests_per_minute: number(&layers, Key::LimitsRequestsPerMinute, 250, 1..=u32::MAX)?,
+            log_format: word(&layers, Key::LogFormat, &[("text", LogFormat::Text), ("json", LogFormat::Json)])?,
+            log_filter: log_filter(&layers)?,
+            data_dir,
+        })
+    }
+
+    /// The database's URL, or how to give one.
+    pub(crate) fn require_database(&self) -> Result<&str, Problem> {
+        self.database_url.as_ref().map(Secret::reveal).ok_or_else(|| {
+            Problem::new(
+                "database_url is not set",
+                "set DATABASE_URL=postgres://user:password@host/cairn in the environment or database_url in the \
+                 configuration file; `cairnd dev` brings a PostgreSQL of its own",
+            )
+        })
+    }
+}
+
+fn default_data_dir(variables: &dyn Fn(&str) -> Option<String>) -> Result<PathBuf, Problem> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/cairn"));
+    }
+    variables("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .or_else(|| variables("HOME").map(|home| PathBuf::from(home).join(".local/share")))
+        .map(|directory| directory.join("cairn"))
+        .ok_or_else(|| {
+            Problem::new("data_dir is not set and there is no HOME", "give --data-dir, or set HOME or XDG_DATA_HOME")
+        })
+}
+
+fn absolute(given: &Given) -> Result<PathBuf, Problem> {
+    std::path::absolute(&given.text)
+        .map_err(|error| given.problem(format_args!("is not a path: {error}"), "write an absolute path"))
+}
+
+fn existing_file(given: &Given) -> Result<PathBuf, Problem> {
+    let path = absolute(given)?;
+    match std::fs::File::open(&path).and_then(|file| file.metadata()) {
+        Ok(metadata) if metadata.is_file() => Ok(path),
+        Ok(_) => Err(given.problem(format_args!("names {}, which is not a file", path.display()), "name a file")),
+        Err(error) => Err(given.problem(
+            format_args!("names {}, which cannot be read: {error}", path.display()),
+            "check the path and the file's permissions",
+        )),
+    }
+}
+
+fn address(layers: &Layers<'_>, key: Key, default_port: u16) -> Result<Option<SocketAddr>, Problem> {
+    let Some(given) = layers.get(key)? else {
+        return Ok(Some(SocketAddr::from(([127, 0, 0, 1], default_port))));
+    };
+    if given.text == "off" {
+        return Ok(None);
+    }
+    given.text.parse().map(Some).map_err(|_| {
+        given.problem(
+            format_args!("is {:?}, which is not an address with a port", given.text),
+            format!("write 127.0.0.1:{default_port}, 0.0.0.0:{default_port} or [::]:{default_port}, or off"),
+        )
+    })
+}
+
+fn database_url(given: Given) -> Result<Secret, Problem> {
+    if given.text.starts_with("postgres://") || given.text.starts_with("postgresql://") {
+        return Ok(Secret(given.text));
+    }
+    // The value may hold a password, so it is not repeated.
+    Err(given.problem("is not a PostgreSQL URL", "write postgres://user:password@host:5432/database"))
+}
+
+fn public_url(given: &Given) -> Result<String, Problem> {
+    let url = given.text.trim_end_matches('/');
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    match host {
+        Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']) => Ok(url.to_owned()),
+        _ => Err(given.problem(
+            format_args!("is {:?}, which is not a URL of a host", given.text),
+            "write https://cloud.example.org or https://cloud.example.org:8443, without a path",
+        )),
+    }
+}
+
+fn default_public_url(http: Option<SocketAddr>, https: Option<SocketAddr>) -> String {
+    let (scheme, address) = match (https, http) {
+        (Some(address), _) => ("https", address),
+        (None, Some(address)) => ("http", address),
+        (None, None) => return "http://localhost".to_owned(),
+    };
+    // Nobody can connect to the wildcard address, so a link names the machine instead.
+    match address.ip() {
+        ip if ip.is_unspecified() => format!("{scheme}://{}:{}", host_name(), address.port()),
+        IpAddr::V4(ip) => format!("{scheme}://{ip}:{}", address.port()),
+        IpAddr::V6(ip) => format!("{scheme}://[{ip}]:{}", address.port()),
+    }
+}
+
+/// This machine's name, as it calls itself.
+pub(crate) fn host_name() -> String {
+    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_else(|| "localhost".to_owned())
+}
+
+fn certificate(layers: &Layers<'_>) -> Result<Option<CertificateFiles>, Problem> {
+    match (layers.get(Key::TlsCertificate)?, layers.get(Key::TlsPrivateKey)?) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => {
+            Ok(Some(CertificateFiles { certificate: existing_file(&certificate)?, key: existing_file(&key)? }))
+        }
+        (Some(given), None) => Err(given.problem("is set, but tls.key is not", "set both, or neither")),
+        (None, Some(given)) => Err(given.problem("is set, but tls.certificate is not", "set both, or neither")),
+    }
+}
+
+fn number<N>(layers: &Layers<'_>, key: Key, default: N, range: std::ops::RangeInclusive<N>) -> Result<N, Problem>
+where
+    N: std::str::FromStr + PartialOrd + std::fmt::Display,
+{
+    let Some(given) = layers.get(key)? else { return Ok(default) };
+    match given.text.parse() {
+        Ok(number) if range.contains(&number) => Ok(number),
+        _ => Err(given.problem(
+            format_args!("is {:?}, which is not a number that it can be", given.text),
+            format!("write a whole number from {} to {}", range.start(), range.end()),
+        )),
+    }
+}
+
+/// The first choice is the default.
+fn word<T: Copy>(layers: &Layers<'_>, key: Key, choices: &[(&str, T)]) -> Result<T, Problem> {
+    let Some(given) = layers.get(key)? else { return Ok(choices[0].1) };
+    if let Some((_, choice)) = choices.iter().find(|(name, _)| *name == given.text) {
+        return Ok(*choice);
+    }
+    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+    Err(given.problem(
+        format_args!("is {:?}, which is none of its choices", given.text),
+        format!("write one of: {}", names.join(", ")),
+    ))
+}
+
+fn log_filter(layers: &Layers<'_>) -> Result<String, Problem> {
+    let Some(given) = layers.get(Key::LogFilter)? else { return Ok("info".to_owned()) };
+    match given.text.parse::<tracing_subscriber::EnvFilter>() {
+        Ok(_) => Ok(given.text),
+        Err(error) => Err(given.problem(
+            format_args!("is {:?}: {error}", given.text),
+            "write a level (error, warn, info, debug, trace) or a list such as info,store=debug",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Settings, Problem> {
+        let lookup = |name: &str| {
+            let fixed = [("HOME", "/home/somebody"), ("CAIRN_DATA_DIR", "/data")];
+            variables.iter().chain(&fixed).find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        };
+        Settings::read(&Flags::default(), &lookup)
+    }
+
+    #[test]
+    fn defaults_listen_on_this_machine_only() {
+        let settings = read(&[]).unwrap();
+        assert_eq!(settings.listen_http.unwrap().to_string(), "127.0.0.1:8080");
+        assert_eq!(settings.public_url, "https://127.0.0.1:8443");
+        assert_eq!(settings.qemu_state_dir, PathBuf::from("/data/qemu"));
+    }
+
+    #[test]
+    fn a_listener_can_be_off() {
+        let settings = read(&[("CAIRN_LISTEN_HTTPS", "off")]).unwrap();
+        assert_eq!(settings.listen_https, None);
+        assert_eq!(settings.public_url, "http://127.0.0.1:8080");
+    }
+
+    #[test]
+    fn a_public_url_has_no_path_and_loses_its_slash() {
+        assert_eq!(read(&[("CAIRN_PUBLIC_URL", "https://c.example/")]).unwrap().public_url, "https://c.example");
+        assert!(read(&[("CAIRN_PUBLIC_URL", "https://c.example/v2")]).is_err());
+        assert!(read(&[("CAIRN_PUBLIC_URL", "c.example")]).is_err());
+    }
+
+    #[test]
+    fn a_password_is_never_repeated() {
+        let problem = read(&[("DATABASE_URL", "mysql://cairn:hunter2@db/cairn")]).unwrap_err();
+        assert!(!problem.to_string().contains("hunter2"), "{problem}");
+        let settings = read(&[("DATABASE_URL", "postgres://cairn:hunter2@db/cairn")]).unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn every_setting_is_documented_under_its_own_name() {
+        let page = include_str!("../../../docs/configuration.md");
+        for key in Key::ALL {
+            assert!(page.contains(&format!("`{}`", key.name())), "{} is not in docs/configuration.md", key.name());
+            assert!(page.contains(&format!("`{}`", key.variable())), "{} is not in it either", key.variable());
+        }
+    }
+}
