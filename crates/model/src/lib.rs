@@ -4,9 +4,13 @@
 //! Nothing here does I/O, awaits, speaks SQL or reads a clock: time and randomness are arguments.
 
 pub mod addressing;
+pub mod catalogue;
+pub mod checksum;
 pub mod cloud_init;
 pub mod ids;
+pub mod money;
 pub mod names;
+pub mod placement;
 pub mod refusal;
 pub mod ssh;
 pub mod states;
