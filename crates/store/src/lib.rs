@@ -11,6 +11,9 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
 use std::str::FromStr;
 
+pub mod private;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod workflow;
 
 /// What can go wrong between the product and its database.
