@@ -1,0 +1,2 @@
+DROP TABLE alerts, workflow_steps, workflows;
+DROP SEQUENCE workflow_leases;

@@ -1,0 +1,107 @@
+//! A step: a pair of `make` (ensure present) and `unmake` (ensure absent), each of which begins by looking.
+
+use crate::{Fault, Outcome, Run};
+use async_trait::async_trait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// What is written down with a workflow and read back by a later release: inputs and memos.
+///
+/// A released shape may gain fields that have a default; it may never lose or rename one while rows of it exist.
+/// [`Registry::released`](crate::Registry::released) lists the samples for the snapshot that guards this.
+pub trait Recorded: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// A typical value with every field set.
+    fn sample() -> Self;
+}
+
+impl Recorded for () {
+    fn sample() -> Self {}
+}
+
+/// One step of a workflow. `C` is the product's context for one attempt.
+///
+/// Both halves must be repeatable: a worker may die between the effect and the commit that records it, and the answer
+/// of a provider may be lost. So both begin by looking. What they write to the database goes through
+/// [`Run::tx`], which commits together with the progress of the workflow, exactly once.
+#[async_trait]
+pub trait Step<C: Send + Sync + 'static>: Send + Sync + 'static {
+    /// What later steps and `unmake` need to know of what was made.
+    type Memo: Recorded;
+
+    /// The name under which progress is stored. Never changed once released.
+    const NAME: &'static str;
+
+    /// Ensures that the effect is present.
+    async fn make(&self, cx: &C, run: &mut Run<C>) -> Result<Outcome<Self::Memo>, Fault>;
+
+    /// Ensures that the effect is absent. `memo` is what `make` left, or `None` when `make` did not come to an end
+    /// (it may nevertheless have had its effect). The default is for steps of workflows that are never unwound;
+    /// reached anyway, it parks the workflow.
+    async fn unmake(&self, cx: &C, run: &mut Run<C>, memo: Option<Self::Memo>) -> Result<Outcome<()>, Fault> {
+        let _ = (cx, run, memo);
+        Err(Fault::bug(format!("step `{}` does not say how it is unmade", Self::NAME)))
+    }
+}
+
+/// A step without its types; what a [`Definition`](crate::Definition) is a list of. Implemented for every [`Step`].
+#[async_trait]
+pub trait AnyStep<C: Send + Sync + 'static>: Send + Sync + 'static {
+    /// [`Step::NAME`].
+    fn name(&self) -> &'static str;
+
+    /// The sample of the step's memo, as stored.
+    fn sample(&self) -> Value;
+
+    /// Whether a stored memo can still be read; the reason if not.
+    fn reads(&self, memo: &Value) -> Result<(), String>;
+
+    /// [`Step::make`], with the memo as stored.
+    async fn make(&self, cx: &C, run: &mut Run<C>) -> Result<Outcome<Value>, Fault>;
+
+    /// [`Step::unmake`], with the memo as stored.
+    async fn unmake(&self, cx: &C, run: &mut Run<C>, memo: Option<Value>) -> Result<Outcome<()>, Fault>;
+}
+
+#[async_trait]
+impl<C: Send + Sync + 'static, S: Step<C>> AnyStep<C> for S {
+    fn name(&self) -> &'static str {
+        S::NAME
+    }
+
+    fn sample(&self) -> Value {
+        serde_json::to_value(S::Memo::sample()).unwrap_or(Value::Null)
+    }
+
+    fn reads(&self, memo: &Value) -> Result<(), String> {
+        serde_json::from_value::<S::Memo>(memo.clone()).map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    async fn make(&self, cx: &C, run: &mut Run<C>) -> Result<Outcome<Value>, Fault> {
+        Step::make(self, cx, run).await?.try_map(|memo| {
+            serde_json::to_value(memo)
+                .map_err(|error| Fault::bug(format!("the memo of `{}` cannot be written: {error}", S::NAME)))
+        })
+    }
+
+    async fn unmake(&self, cx: &C, run: &mut Run<C>, memo: Option<Value>) -> Result<Outcome<()>, Fault> {
+        let memo = memo.map(|memo| read_memo::<C, S>(&memo)).transpose()?;
+        Step::unmake(self, cx, run, memo).await
+    }
+}
+
+/// A stored memo of step `S`.
+pub(crate) fn read_memo<C: Send + Sync + 'static, S: Step<C>>(memo: &Value) -> Result<S::Memo, Fault> {
+    serde_json::from_value(memo.clone())
+        .map_err(|error| Fault::bug(format!("the stored memo of `{}` cannot be read: {error}", S::NAME)))
+}
+
+/// A list of steps in shared hands.
+pub type Steps<C> = Vec<Arc<dyn AnyStep<C>>>;
+
+/// The steps of a workflow, in the order in which they are made: `steps![Place, Build, Open]`.
+#[macro_export]
+macro_rules! steps {
+    ($($step:expr),+ $(,)?) => { vec![$(::std::sync::Arc::new($step) as ::std::sync::Arc<dyn $crate::AnyStep<_>>),+] };
+}
