@@ -1,1 +1,94 @@
-//! HTTP: handlers, authentication, OpenAPI
+//! HTTP: the tenant API. A handler reads its arguments with the extractors of [`edge`], calls one read of `store` or one
+//! verb of `cloud`, and turns what comes back into a shape of `wire`. It holds an [`Api`] and nothing else, so it
+//! cannot reach a provider.
+//!
+//! Every endpoint is declared once, by `#[utoipa::path]` on its handler: path, operation id (DigitalOcean's where it has
+//! one), scope (`security`), and `x-cairn` with the `audit` operation it writes and its `rate` class. The OpenAPI
+//! document is generated from that, and the edge enforces what the document says.
+
+pub mod edge;
+mod cloud_v1;
+mod document;
+mod health;
+mod oauth;
+mod options;
+mod reference;
+mod v2;
+
+pub use document::document;
+pub use options::{Limits, Options, RenderMetrics};
+
+use axum::{Extension, Router};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use edge::{Feed, Guard, Problem, Rates, Tokens};
+use model::refusal::Code;
+use std::any::Any;
+use std::sync::Arc;
+use store::Store;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+
+/// What every handler holds: the database, and what was fixed at the start. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Api {
+    store: Store,
+    options: Arc<Options>,
+}
+
+impl Api {
+    /// The database.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What was fixed at the start.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The absolute address of a path on our own public host.
+    pub fn href(&self, path: &str) -> String {
+        format!("{}{path}", self.options.public_url.trim_end_matches('/'))
+    }
+}
+
+/// The whole service. Must be called within a runtime: it starts one task that listens to the database and ends
+/// with the router.
+pub fn router(store: Store, options: Options) -> Router {
+    let api = Api { store: store.clone(), options: Arc::new(options) };
+    let tokens = Arc::new(Tokens::new(store.clone(), api.options.token_cache));
+    let feed = Feed::start(store, Arc::clone(&tokens));
+    let document = document();
+    let guard = Guard {
+        operations: Arc::new(edge::operations::Table::new(edge::operations::enumerate(&document))),
+        tokens,
+        rates: Arc::new(Rates::new(api.options.limits)),
+        feed,
+    };
+    let (routes, _) = routes().split_for_parts();
+    routes
+        .merge(reference::routes(&document))
+        .fallback(nowhere)
+        .layer(Extension(guard.feed.clone()))
+        .layer(Extension(cloud_v1::Streams::default()))
+        .layer(from_fn_with_state(guard, edge::check))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(api.clone(), edge::envelope))
+        .with_state(api)
+}
+
+/// Every declared endpoint.
+fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().merge(v2::routes()).merge(cloud_v1::routes()).merge(oauth::routes()).merge(health::routes())
+}
+
+async fn nowhere() -> Problem {
+    Problem::new(Code::NotFound, "There is nothing under this path; /reference lists what there is.")
+}
+
+/// A panic is a fault of ours and of one request; the others go on.
+fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
+    let text = cause.downcast_ref::<String>().map(String::as_str).or_else(|| cause.downcast_ref::<&str>().copied());
+    Problem::internal(format!("BUG: a handler panicked: {}", text.unwrap_or("no words"))).into_response()
+}

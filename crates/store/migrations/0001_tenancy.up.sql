@@ -52,6 +52,15 @@ CREATE TABLE tokens (
 );
 CREATE INDEX tokens_by_team ON tokens (team_id);
 
+-- Processes keep tokens in memory for a few seconds; whoever takes a right away, by whatever way, tells them at once.
+CREATE FUNCTION tell_tokens() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('tokens', OLD.id::text);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER tell_tokens AFTER DELETE OR UPDATE OF team_id, secret_hash, scopes, expires_at, revoked_at ON tokens
+    FOR EACH ROW EXECUTE FUNCTION tell_tokens();
+
 -- Limits only. What is used is always summed from reservations under this row's lock; there is no counter.
 CREATE TABLE quotas (
     team_id    uuid PRIMARY KEY REFERENCES teams,

@@ -1,3 +1,7 @@
 DROP TABLE idempotency_keys, audit_events, events, usage_ranges, tagged, tags, actions, reservations, servers, ssh_keys;
+DROP FUNCTION lock_quota();
+DROP FUNCTION place_server(integer, uuid);
+DROP FUNCTION number_event();
+DROP SEQUENCE event_numbers;
 DROP SEQUENCE sightings;
 DROP EXTENSION btree_gist;

@@ -11,9 +11,24 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
 use std::str::FromStr;
 
+pub mod actions;
+pub mod addresses;
+pub mod alerts;
+pub mod audit;
+pub mod events;
+pub mod hosts;
+pub mod idempotency;
+pub mod networks;
 pub mod private;
+pub mod quota;
+mod rows;
+pub mod servers;
+pub mod keys;
+pub mod readiness;
+pub mod tenancy;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod usage;
 pub mod workflow;
 
 /// What can go wrong between the product and its database.
@@ -66,6 +81,11 @@ impl Store {
     /// The connection pool, for statements of this crate and for figures about it.
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// A connection with the daemon's own rights, for a single statement that needs no transaction.
+    pub async fn connection(&self) -> Result<sqlx::pool::PoolConnection<Postgres>> {
+        Ok(self.pool.acquire().await?)
     }
 
     /// Begins a transaction with the daemon's own rights (workers, observers, operators).

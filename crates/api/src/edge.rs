@@ -1,0 +1,28 @@
+//! What stands between a connection and a handler, outermost first: request id and error envelope, time limit, panics,
+//! authentication with scopes and rate limits; and the extractors that handlers read their arguments with.
+
+mod feed;
+mod guard;
+mod json;
+pub mod operations;
+mod paging;
+mod path;
+mod problem;
+mod query;
+mod rate;
+mod request_id;
+mod tokens;
+
+pub(crate) use feed::Feed;
+pub(crate) use guard::{Guard, check};
+pub use guard::{Authenticated, Presented};
+pub use json::{Json, LARGEST_BODY, RawJson};
+pub use paging::{LARGEST_PAGE, Paging};
+pub use path::{Id, Ids};
+pub use problem::{Problem, Result};
+pub use query::Query;
+pub(crate) use rate::Rates;
+pub use request_id::RequestId;
+pub(crate) use problem::chain;
+pub(crate) use request_id::envelope;
+pub(crate) use tokens::Tokens;

@@ -1,0 +1,105 @@
+//! In front of every endpoint: who asks, whether they may, and how often they have.
+
+use super::operations::{Permission, RateClass, Table};
+use super::rate::{Rates, Standing};
+use super::request_id::RequestId;
+use super::tokens::{Tokens, allows};
+use super::{Feed, Problem};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use cloud::Caller;
+use model::refusal::{Code, Refusal};
+use std::sync::Arc;
+use store::tenancy::Token;
+use uuid::Uuid;
+
+/// What the guard needs; one for the process.
+#[derive(Clone)]
+pub(crate) struct Guard {
+    pub(crate) operations: Arc<Table>,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) rates: Arc<Rates>,
+    /// Held so that the listener lives as long as the router does.
+    pub(crate) feed: Feed,
+}
+
+/// The authenticated origin of the request. A handler that takes it is behind a token for certain.
+#[derive(Clone, Debug)]
+pub struct Authenticated(pub Caller);
+
+/// The token that was presented.
+#[derive(Clone, Debug)]
+pub struct Presented(pub Arc<Token>);
+
+impl<S: Sync> FromRequestParts<S> for Authenticated {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| Problem::internal("BUG: a public endpoint asks who calls"))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Presented {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| Problem::internal("BUG: a public endpoint asks who calls"))
+    }
+}
+
+/// The layer.
+pub(crate) async fn check(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    let limited = request.uri().path().starts_with("/v2/") || request.uri().path().starts_with("/cloud/");
+    let (mut response, standing) = match guard.admit(&mut request).await {
+        Ok(standing) => (next.run(request).await, standing),
+        Err(refused) => (refused.problem.into_response(), refused.standing),
+    };
+    if limited {
+        standing.unwrap_or_else(|| guard.rates.idle()).write(response.headers_mut());
+    }
+    response
+}
+
+struct Refused {
+    problem: Problem,
+    standing: Option<Standing>,
+}
+
+impl<P: Into<Problem>> From<P> for Refused {
+    fn from(problem: P) -> Self {
+        Self { problem: problem.into(), standing: None }
+    }
+}
+
+impl Guard {
+    async fn admit(&self, request: &mut Request) -> Result<Option<Standing>, Refused> {
+        let Some(path) = request.extensions().get::<MatchedPath>() else { return Ok(None) };
+        // A method that the path does not have goes on to be answered 405.
+        let Some(operation) = self.operations.find(path.as_str(), request.method()) else { return Ok(None) };
+        let scopes: &[String] = match &operation.permission {
+            Some(Permission::Public) => return Ok(None),
+            Some(Permission::AnyToken) => &[],
+            Some(Permission::Scopes(scopes)) => scopes,
+            None => return Err(Problem::internal(format!("BUG: {} declares no permission", operation.id)).into()),
+        };
+        let token = self.tokens.authenticate(request.headers()).await?;
+        let standing = match operation.rate {
+            Some(RateClass::Free) => None,
+            _ => Some(self.rates.admit(token.id)),
+        };
+        if let Some(wait) = standing.and_then(|standing| standing.wait) {
+            let message = format!("This token has used up its requests for now; try again in {wait} s.");
+            return Err(Refused { problem: Problem::new(Code::TooManyRequests, message).retry_after(wait), standing });
+        }
+        if let Some(missing) = scopes.iter().find(|scope| !allows(&token, scope)) {
+            return Err(Refused { problem: Refusal::forbidden(missing).into(), standing });
+        }
+        let request_id = request.extensions().get::<RequestId>().map_or_else(Uuid::now_v7, |id| id.0);
+        let caller = Caller { team: token.team, token: token.id, request_id };
+        request.extensions_mut().insert(Authenticated(caller));
+        request.extensions_mut().insert(Presented(token));
+        Ok(standing)
+    }
+}

@@ -1,0 +1,3 @@
+//! The team's own account.
+
+pub mod verbs;
