@@ -6,7 +6,6 @@ use crate::time::WireTime;
 use model::ids::ServerId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 /// What Cairn says about a server beyond the API it is compatible with.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -50,7 +49,10 @@ pub struct Workflow {
     pub state: WorkflowState,
     /// What it is doing, in a sentence.
     pub sentence: String,
-    /// Its steps in the order of making; taking down walks them backwards.
+    /// How far the provider is with the task that is waited for, such as `41 %`; `null` when it does not say.
+    #[schema(required)]
+    pub progress: Option<String>,
+    /// Its steps in the order in which they are walked: those of making, then, backwards, those of taking down.
     pub steps: Vec<WorkflowStep>,
     /// When it is taking longer than it should. `null` when it has no deadline (any more).
     #[schema(required)]
@@ -74,14 +76,20 @@ pub enum Direction {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WorkflowState {
-    /// A step is at work or is about to be.
-    Running,
-    /// It waits, for what `waiting_for` of its step says or to try again.
-    Waiting,
+    /// A step is at work, waits, or is about to be tried again.
+    Ready,
+    /// What it makes is there, and stays until it is no longer wanted.
+    Resting,
+    /// It did what was asked.
+    Completed,
+    /// What it made is gone again.
+    Undone,
+    /// It ended with a final no.
+    Refused,
+    /// It ended because its owner changed their mind.
+    Cancelled,
     /// It stopped, and the operator has been told.
     Parked,
-    /// It is over.
-    Finished,
     /// A word that is newer than this client; never sent.
     #[serde(other)]
     Unknown,
@@ -94,9 +102,11 @@ pub struct WorkflowStep {
     pub name: String,
     /// What it does, in words.
     pub sentence: String,
+    /// Which way it was walked. A step that was made and then unmade is listed once for each.
+    pub direction: Direction,
     /// Where it stands.
     pub state: StepState,
-    /// How often it was tried in the present direction.
+    /// How often it was tried.
     pub attempts: i64,
     /// When it was first tried; `null` before.
     #[schema(required)]
@@ -118,14 +128,10 @@ pub struct WorkflowStep {
 pub enum StepState {
     /// Not reached yet.
     Pending,
-    /// At work.
+    /// At work, waiting, or about to be tried again.
     Running,
-    /// Waits, or was not successful and will be tried again.
-    Waiting,
-    /// What it makes is there.
+    /// What it makes is there; what it unmakes is gone.
     Done,
-    /// What it makes is gone again.
-    Undone,
     /// Said a final no.
     Refused,
     /// A word that is newer than this client; never sent.
@@ -146,7 +152,7 @@ pub struct RefusalBody {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Event {
     /// Also the `id` of the server-sent event, to be sent back in `Last-Event-ID`. Grows.
-    pub id: String,
+    pub id: i64,
     /// What happened. More words may come.
     #[serde(rename = "type")]
     pub kind: String,
@@ -224,32 +230,16 @@ list!(AlertList, alerts, Alert);
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Alert {
     /// The alert.
-    pub id: Uuid,
-    /// How urgent it is.
-    pub severity: Severity,
-    /// A stable code; each has a page in the documentation.
-    pub code: String,
+    pub id: i64,
+    /// What is the matter, as a stable word; each has a page in the documentation.
+    pub kind: String,
+    /// What it is about.
+    pub subject: String,
     /// What is the matter, in a sentence.
     pub message: String,
-    /// What it is about; `null` when it is about the installation.
-    #[schema(required)]
-    pub urn: Option<String>,
     /// Since when.
     pub raised_at: WireTime,
     /// Until when; `null` while it lasts.
     #[schema(required)]
     pub resolved_at: Option<WireTime>,
-}
-
-/// How urgent an alert is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Look at it today.
-    Warning,
-    /// Look at it now.
-    Critical,
-    /// A word that is newer than this client; never sent.
-    #[serde(other)]
-    Unknown,
 }

@@ -1,6 +1,7 @@
 //! Images: what a server's disk is made from, including the snapshots and backups of servers.
 
 use crate::envelope::{Meta, PageLinks, list};
+use crate::strict::objects;
 use crate::time::WireTime;
 use crate::words;
 use model::ids::ImageId;
@@ -78,6 +79,7 @@ list!(ImageList, images, Image);
 
 /// Asks for an image to be fetched from a URL.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(remote = "Self", expecting = "an object")]
 pub struct ImageCreate {
     /// For people.
     #[schema(min_length = 1, max_length = 255)]
@@ -100,6 +102,7 @@ pub struct ImageCreate {
 
 /// Changes what an image says of itself. What is absent stays as it is.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(remote = "Self", expecting = "an object")]
 pub struct ImageUpdate {
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,6 +118,7 @@ pub struct ImageUpdate {
 
 /// Offers an image to another account, named in exactly one of two ways.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(remote = "Self", expecting = "an object")]
 pub struct ImageTransferCreate {
     /// By the e-mail address of a member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -133,6 +137,7 @@ pub struct ImageTransferCreated {
 
 /// Takes an offered image.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(remote = "Self", expecting = "an object")]
 pub struct ImageTransferAccept {
     /// The offer.
     pub transfer_id: i64,
@@ -142,7 +147,10 @@ pub struct ImageTransferAccept {
 
 /// Names an offer, to cancel (by who made it) or to decline (by who received it).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(remote = "Self", expecting = "an object")]
 pub struct ImageTransferReference {
     /// The offer.
     pub transfer_id: i64,
 }
+
+objects!(ImageCreate, ImageUpdate, ImageTransferCreate, ImageTransferAccept, ImageTransferReference);

@@ -1,11 +1,13 @@
 //! What can be asked of an image that exists.
 
-use crate::error::FieldFault;
+use crate::strict::{objects, words};
+use model::refusal::Refusal;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Asks something of an image. [`ImageActionRequest::wish`] says what.
+/// Asks something of an image.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(remote = "Self", expecting = "an object")]
 pub struct ImageActionRequest {
     /// What to do.
     #[serde(rename = "type")]
@@ -17,7 +19,7 @@ pub struct ImageActionRequest {
 
 /// What can be asked of an image, by its word.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
+#[serde(remote = "Self", rename_all = "snake_case")]
 pub enum ImageActionKind {
     /// Make a snapshot of a backup, so that it is kept.
     Convert,
@@ -46,10 +48,13 @@ pub enum ImageWish {
 
 impl ImageActionRequest {
     /// What is asked for, or the field that is missing for it.
-    pub fn wish(self) -> Result<ImageWish, FieldFault> {
+    pub fn wish(self) -> Result<ImageWish, Refusal> {
         match self.kind {
             ImageActionKind::Convert => Ok(ImageWish::Convert),
-            ImageActionKind::Transfer => self.region.map(ImageWish::Transfer).ok_or(FieldFault::missing("region")),
+            ImageActionKind::Transfer => match self.region {
+                Some(region) => Ok(ImageWish::Transfer(region)),
+                None => Err(Refusal::field("region", "This type of action needs it.")),
+            },
         }
     }
 }
@@ -62,3 +67,6 @@ impl From<ImageWish> for ImageActionRequest {
         }
     }
 }
+
+objects!(ImageActionRequest);
+words!(ImageActionKind);

@@ -1,6 +1,7 @@
 //! SSH keys that are given to new servers.
 
 use crate::envelope::{Meta, PageLinks, list};
+use crate::strict::objects;
 use model::ids::SshKeyId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -42,6 +43,7 @@ list!(SshKeyList, ssh_keys, SshKey);
 
 /// Registers a key.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(remote = "Self", expecting = "an object")]
 pub struct SshKeyCreate {
     /// For people.
     #[schema(min_length = 1, max_length = 255)]
@@ -52,9 +54,12 @@ pub struct SshKeyCreate {
 
 /// Gives a key another name. What is absent stays as it is.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(remote = "Self", expecting = "an object")]
 pub struct SshKeyUpdate {
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 255)]
     pub name: Option<String>,
 }
+
+objects!(SshKeyCreate, SshKeyUpdate);

@@ -12,7 +12,8 @@
 //!
 //! Unknown fields are ignored everywhere. A request that does not fit fails to deserialise with an error that
 //! names the field (through `serde_path_to_error`, and for missing fields in the message), which is why no
-//! request uses serde's tagged or untagged enums: those forget where they were.
+//! request uses serde's tagged or untagged enums: those forget where they were. Requests are read strictly: see
+//! `strict.rs`.
 
 pub mod account;
 pub mod action;
@@ -31,6 +32,7 @@ pub mod server_backup;
 pub mod server_destroy;
 pub mod size;
 pub mod snapshot;
+mod strict;
 pub mod tag;
 pub mod time;
 pub mod token_info;

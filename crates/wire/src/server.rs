@@ -7,6 +7,7 @@ use crate::reference::{IdOrSlug, KeyReference};
 use crate::region::Region;
 use crate::server_backup::{BackupPolicy, BackupWindow};
 use crate::size::{DiskInfo, Size};
+use crate::strict::objects;
 use crate::time::WireTime;
 use crate::words;
 use model::ids::{ImageId, ServerId};
@@ -175,6 +176,7 @@ list!(ServerList, servers, Server);
 
 /// Asks for one server (`name`) or for several that are alike (`names`).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(remote = "Self", expecting = "an object")]
 pub struct ServerCreate {
     /// The name of the one; not together with `names`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -253,7 +255,7 @@ impl ServerCreate {
     }
 }
 
-/// What is answered to [`ServerCreate`]: the first form to `name`, the second to `names`.
+/// What is answered to a create: the first form to `name`, the second to `names`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum ServerCreateResponse {
@@ -312,3 +314,5 @@ pub struct NeighborIds {
     #[schema(value_type = Vec<Vec<i32>>)]
     pub neighbor_ids: Vec<Vec<ServerId>>,
 }
+
+objects!(ServerCreate);

@@ -1,17 +1,17 @@
 //! What can be asked of a server that exists.
 
-use crate::error::FieldFault;
 use crate::reference::IdOrSlug;
 use crate::server_backup::BackupPolicy;
+use crate::strict::{objects, words};
 use model::ids::ImageId;
+use model::refusal::Refusal;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// Asks something of a server. Which of the other fields count depends on `type`; the others are ignored.
-///
-/// A flat object and not a tagged enum, because serde's tagged enums forget which field was wrong.
-/// [`ServerActionRequest::wish`] makes the enum of it.
+// Flat, because serde's tagged enums forget which field was wrong; `wish` makes the enum of it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(remote = "Self", expecting = "an object")]
 pub struct ServerActionRequest {
     /// What to do.
     #[serde(rename = "type")]
@@ -38,7 +38,7 @@ pub struct ServerActionRequest {
 
 /// What can be asked of a server, by its word.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
+#[serde(remote = "Self", rename_all = "snake_case")]
 pub enum ServerActionKind {
     /// Take backups from now on.
     EnableBackups,
@@ -198,7 +198,7 @@ impl ServerActionRequest {
     }
 
     /// What is asked for, or the field that is missing for it.
-    pub fn wish(self) -> Result<ServerWish, FieldFault> {
+    pub fn wish(self) -> Result<ServerWish, Refusal> {
         use ServerActionKind as Kind;
         Ok(match self.kind {
             Kind::EnableBackups => ServerWish::EnableBackups(self.backup_policy),
@@ -224,16 +224,17 @@ impl ServerActionRequest {
     }
 }
 
-fn need<T>(value: Option<T>, field: &'static str) -> Result<T, FieldFault> {
-    value.ok_or(FieldFault::missing(field))
+/// What a kind of action cannot do without.
+fn need<T>(value: Option<T>, field: &'static str) -> Result<T, Refusal> {
+    value.ok_or_else(|| Refusal::field(field, "This type of action needs it."))
 }
 
-fn image_id(image: IdOrSlug) -> Result<ImageId, FieldFault> {
-    let wrong = FieldFault { field: "image", problem: "has to be the id of a backup or snapshot" };
-    match image {
-        IdOrSlug::Id(id) => i32::try_from(id).map(ImageId).map_err(|_| wrong),
-        IdOrSlug::Slug(_) => Err(wrong),
-    }
+fn image_id(image: IdOrSlug) -> Result<ImageId, Refusal> {
+    let id = match image {
+        IdOrSlug::Id(id) => i32::try_from(id).ok(),
+        IdOrSlug::Slug(_) => None,
+    };
+    id.map(ImageId).ok_or_else(|| Refusal::field("image", "It has to be the id of a backup or snapshot."))
 }
 
 impl From<ServerWish> for ServerActionRequest {
@@ -264,3 +265,6 @@ impl From<ServerWish> for ServerActionRequest {
         }
     }
 }
+
+objects!(ServerActionRequest);
+words!(ServerActionKind);

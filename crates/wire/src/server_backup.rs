@@ -1,6 +1,7 @@
 //! When servers are backed up.
 
 use crate::envelope::{Meta, PageLinks};
+use crate::strict::{objects, words};
 use crate::time::WireTime;
 use model::ids::ServerId;
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use utoipa::ToSchema;
 
 /// When a server is backed up. In a request, what is absent is chosen.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(remote = "Self", expecting = "an object")]
 pub struct BackupPolicy {
     /// How often.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -16,7 +18,7 @@ pub struct BackupPolicy {
     /// On which day, in the weekly plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weekday: Option<Weekday>,
-    /// The hour of the day (UTC) at which the window opens: one of [`BACKUP_HOURS`].
+    /// The hour of the day (UTC) at which the window opens: 0, 4, 8, 12, 16 or 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hour: Option<i64>,
     /// How long the window is. Only in answers.
@@ -34,7 +36,7 @@ pub const BACKUP_HOURS: [i64; 6] = [0, 4, 8, 12, 16, 20];
 
 /// How often a server is backed up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(remote = "Self", rename_all = "lowercase")]
 pub enum BackupPlan {
     /// Every day.
     Daily,
@@ -44,7 +46,7 @@ pub enum BackupPlan {
 
 /// A day of the week, in three capitals.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "UPPERCASE")]
+#[serde(remote = "Self", rename_all = "UPPERCASE")]
 pub enum Weekday {
     /// Sunday.
     Sun,
@@ -133,3 +135,6 @@ pub struct SupportedBackupPolicy {
     #[schema(required)]
     pub possible_days: Vec<String>,
 }
+
+objects!(BackupPolicy);
+words!(BackupPlan, Weekday);

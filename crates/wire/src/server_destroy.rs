@@ -1,5 +1,6 @@
 //! Destroying a server together with what hangs on it.
 
+use crate::strict::objects;
 use crate::time::WireTime;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -42,6 +43,7 @@ pub struct AssociatedResource {
 
 /// What to destroy together with a server: ids, by kind. What is absent is kept.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(remote = "Self", expecting = "an object")]
 pub struct AssociatedSelection {
     /// Reserved addresses, by their old name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,3 +119,5 @@ pub struct DestroyedResource {
     #[schema(nullable = false)]
     pub error_message: Option<String>,
 }
+
+objects!(AssociatedSelection);

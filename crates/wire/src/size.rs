@@ -18,7 +18,7 @@ pub struct Size {
     pub disk: i64,
     /// TB a month that may leave the server without extra charge.
     pub transfer: f64,
-    /// Price of a month, in units of the currency. See [`price_from_micros`].
+    /// Price of a month, in units of the currency.
     pub price_monthly: f64,
     /// Price of an hour, in units of the currency.
     pub price_hourly: f64,

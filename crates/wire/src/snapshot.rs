@@ -73,7 +73,7 @@ pub struct ServerSnapshot {
     pub id: ImageId,
     /// For people.
     pub name: String,
-    /// When it was asked for; see [`Snapshot::created_at`].
+    /// When it was asked for; clients compare it with the `started_at` of actions.
     pub created_at: WireTime,
     /// The slugs of the regions where it can be used.
     pub regions: Vec<String>,
@@ -84,6 +84,17 @@ pub struct ServerSnapshot {
     /// Who took it.
     #[serde(rename = "type")]
     pub kind: ServerSnapshotKind,
+    /// The operating system. Not in the schema, but in its example, and the clients read an image here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub distribution: Option<String>,
+    /// `null`, because images of a team have none.
+    #[schema(required)]
+    pub slug: Option<String>,
+    /// Whether everybody sees it: no.
+    #[serde(default)]
+    #[schema(required)]
+    pub public: bool,
 }
 
 /// Who took a snapshot of a server.

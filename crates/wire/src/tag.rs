@@ -1,6 +1,7 @@
 //! Tags: words that are put on resources to find them again.
 
 use crate::envelope::{Meta, PageLinks, list};
+use crate::strict::{objects, words};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -78,6 +79,7 @@ list!(TagList, tags, Tag);
 
 /// Makes a tag that is on nothing yet.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(remote = "Self", expecting = "an object")]
 pub struct TagCreate {
     /// Letters, digits, colons, hyphens and underscores.
     #[schema(min_length = 1, max_length = 255, pattern = "^[a-zA-Z0-9_:-]+$")]
@@ -86,6 +88,7 @@ pub struct TagCreate {
 
 /// The resources to put a tag on, or to take it off.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(remote = "Self", expecting = "an object")]
 pub struct TagResources {
     /// The resources.
     pub resources: Vec<TagResource>,
@@ -93,6 +96,7 @@ pub struct TagResources {
 
 /// One resource to put a tag on, or to take it off.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(remote = "Self", expecting = "an object")]
 pub struct TagResource {
     /// Its id; integer ids in decimal.
     pub resource_id: String,
@@ -102,7 +106,7 @@ pub struct TagResource {
 
 /// What a tag can be on.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
+#[serde(remote = "Self", rename_all = "snake_case")]
 pub enum TagResourceKind {
     /// A server.
     #[serde(rename = "droplet")]
@@ -129,3 +133,6 @@ impl TagResourceKind {
         }
     }
 }
+
+objects!(TagCreate, TagResources, TagResource);
+words!(TagResourceKind);
