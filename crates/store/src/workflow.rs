@@ -19,11 +19,14 @@ use std::time::Duration;
 use uuid::Uuid;
 
 mod commit;
+mod listen;
 mod view;
 
 pub use commit::{Commit, Committed, StepRecord, Then, commit, hand_back, heartbeat};
+pub use listen::Listener;
 pub use view::{
-    Alert, Detail, Parked, StepDetail, alerts, by_subject, children, counts, detail, open_alerts_of, parked, raise_late,
+    Alert, Detail, Parked, StepDetail, alerts, any_ready, by_subject, children, counts, detail, open_alerts_of, parked,
+    raise_late,
 };
 
 /// The wish that a lifecycle be unmade.
@@ -233,6 +236,17 @@ pub fn is_mistake(error: &Error) -> bool {
             | Cause::TypeNotFound { .. },
         ) => true,
         Error::Database(_) => false,
+    }
+}
+
+/// Whether the database itself refused a statement or a commit, so that certainly nothing was written. After any other
+/// failure the answer may only have been lost.
+pub fn is_refusal(error: &Error) -> bool {
+    match error {
+        Error::Database(sqlx::Error::Database(refused)) => {
+            refused.code().is_some_and(|code| !code.starts_with("08") && !code.starts_with("57"))
+        }
+        _ => false,
     }
 }
 

@@ -12,6 +12,9 @@
 mod begin;
 mod clock;
 mod definition;
+mod drive;
+mod engine;
+mod measure;
 mod outcome;
 mod run;
 mod step;
@@ -20,6 +23,7 @@ mod world;
 pub use begin::NewWorkflow;
 pub use clock::{Clock, ManualClock};
 pub use definition::{Definition, Kind, Misdefined, Registry, Released, Shape, Unwinding};
+pub use engine::{Engine, Idle, Options};
 pub use outcome::{Fault, FaultKind, Followed, Outcome, Refusal, TaskEnd, TaskName, TaskState};
 pub use run::Run;
 pub use step::{AnyStep, Recorded, Step, Steps};

@@ -33,6 +33,9 @@ pub trait Step<C: Send + Sync + 'static>: Send + Sync + 'static {
     /// The name under which progress is stored. Never changed once released.
     const NAME: &'static str;
 
+    /// What the tenant reads while a task of this step is followed, as a noun phrase: "the copy of the disk".
+    const AWAITS: &'static str = "a task at the provider";
+
     /// Ensures that the effect is present.
     async fn make(&self, cx: &C, run: &mut Run<C>) -> Result<Outcome<Self::Memo>, Fault>;
 
@@ -51,6 +54,9 @@ pub trait AnyStep<C: Send + Sync + 'static>: Send + Sync + 'static {
     /// [`Step::NAME`].
     fn name(&self) -> &'static str;
 
+    /// [`Step::AWAITS`].
+    fn awaits(&self) -> &'static str;
+
     /// The sample of the step's memo, as stored.
     fn sample(&self) -> Value;
 
@@ -68,6 +74,10 @@ pub trait AnyStep<C: Send + Sync + 'static>: Send + Sync + 'static {
 impl<C: Send + Sync + 'static, S: Step<C>> AnyStep<C> for S {
     fn name(&self) -> &'static str {
         S::NAME
+    }
+
+    fn awaits(&self) -> &'static str {
+        S::AWAITS
     }
 
     fn sample(&self) -> Value {

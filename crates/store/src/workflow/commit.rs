@@ -241,22 +241,25 @@ pub async fn heartbeat(
     Ok(rows.into_iter().map(WorkflowId).collect())
 }
 
-/// Gives leases back; the workflows are due at once and other workers are told.
+/// Gives leases back; the workflows are due `after` that, and other workers are told.
 pub async fn hand_back(
     executor: impl PgExecutor<'_>,
     held: &[(WorkflowId, i64)],
+    after: Duration,
     now: Option<Timestamp>,
 ) -> Result<u64> {
     let (ids, tokens) = split(held);
     let done = sqlx::query(
-        "WITH clock AS MATERIALIZED (SELECT coalesce($3, statement_timestamp()) AS t)
-         UPDATE workflows w SET lease_token = NULL, lease_until = NULL, worker = NULL, wake_at = t
+        "WITH clock AS MATERIALIZED (SELECT coalesce($4, statement_timestamp()) AS t)
+         UPDATE workflows w SET lease_token = NULL, lease_until = NULL, worker = NULL,
+                wake_at = t + make_interval(secs => $3)
          FROM unnest($1::uuid[], $2::bigint[]) AS held (id, token), clock
          WHERE w.id = held.id AND w.lease_token = held.token
          RETURNING pg_notify('workflow', '')::text",
     )
     .bind(ids)
     .bind(tokens)
+    .bind(after.as_secs_f64())
     .bind(now.map(|now| now.to_sqlx()))
     .fetch_all(executor)
     .await?;

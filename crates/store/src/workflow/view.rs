@@ -306,3 +306,11 @@ pub async fn counts(executor: impl PgExecutor<'_>) -> Result<Vec<(String, State,
         .map(|row| Ok((row.try_get("kind")?, State::read(row.try_get("state")?)?, row.try_get("count")?)))
         .collect()
 }
+
+/// Whether anything of these kinds is ready, due or not, leased or not.
+pub async fn any_ready(executor: impl PgExecutor<'_>, kinds: &[&'static str]) -> Result<bool> {
+    Ok(sqlx::query_scalar("SELECT EXISTS (SELECT FROM workflows WHERE state = 'ready' AND kind = ANY ($1))")
+        .bind(kinds)
+        .fetch_one(executor)
+        .await?)
+}
