@@ -3,8 +3,17 @@
 
 pub mod account;
 mod caller;
+mod world;
+pub mod site;
+pub mod server;
+pub mod region;
+pub mod image;
 mod error;
+pub mod key;
+pub mod tag;
 mod record;
 
 pub use caller::Caller;
 pub use error::{Error, Result};
+pub use site::{Providers, Site};
+pub use world::registry;

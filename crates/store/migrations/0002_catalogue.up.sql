@@ -10,6 +10,8 @@ CREATE TABLE regions (
     -- The range from which the default VPC of every team gets its own addresses; teams may overlap, they never meet.
     vpc_range  cidr NOT NULL,
     available  boolean NOT NULL DEFAULT true,
+    -- The operator's order, in which they are shown.
+    position   integer NOT NULL DEFAULT 0,
     -- What the provider said of itself when it was last asked; requests are checked against it.
     capabilities jsonb NOT NULL DEFAULT '{}'
 );
@@ -18,6 +20,7 @@ CREATE TABLE hosts (
     id         uuid PRIMARY KEY,
     region     text NOT NULL REFERENCES regions,
     name       text NOT NULL,
+    -- What may be sold of it: what it has, times the region's overcommit.
     vcpus      integer NOT NULL CHECK (vcpus >= 0),
     memory_mib bigint  NOT NULL CHECK (memory_mib >= 0),
     disk_gb    bigint  NOT NULL CHECK (disk_gb >= 0),
@@ -52,7 +55,8 @@ CREATE TABLE images (
     distribution   text NOT NULL,
     kind           text NOT NULL CHECK (kind IN ('base', 'snapshot', 'backup', 'custom')),
     status         text NOT NULL CHECK (status IN ('NEW', 'available', 'pending', 'deleted', 'retired')),
-    -- provider::ImageSource as JSON; {"checksum_url": …} is resolved before it gets here.
+    -- provider::ImageSource as JSON. While the status is NEW a base image may have {"listed": {"url", "file", "list"}}
+    -- instead: its checksum is still to be read from that list (store::catalogue::resolve).
     source         jsonb NOT NULL,
     default_user   text NOT NULL DEFAULT 'root',
     min_disk_gb    integer NOT NULL CHECK (min_disk_gb >= 0),
@@ -89,6 +93,8 @@ CREATE TABLE address_pools (
     id          uuid PRIMARY KEY,
     region      text NOT NULL REFERENCES regions,
     name        text NOT NULL,
+    -- How a public network reaches the world (model::catalogue::PoolKind); NULL: a VPC's own, which does not.
+    kind        text CHECK (kind IN ('public_nat', 'public_bridged')),
     vpc_id      uuid UNIQUE REFERENCES vpcs,
     team_id     uuid REFERENCES teams,
     range       cidr NOT NULL,

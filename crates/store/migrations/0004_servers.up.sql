@@ -26,6 +26,8 @@ CREATE TABLE servers (
     memory_mib  integer NOT NULL CHECK (memory_mib > 0),
     disk_gb     integer NOT NULL CHECK (disk_gb > 0),
     public_keys text[] NOT NULL DEFAULT '{}',
+    -- Changes with every rebuild; cloud-init takes a guest with another one for a new machine.
+    incarnation text NOT NULL DEFAULT 'first',
     user_data   text CHECK (length(user_data) <= 65536),
     backups     boolean NOT NULL DEFAULT false,
     backup_policy jsonb,
@@ -135,15 +137,17 @@ CREATE INDEX actions_by_workflow ON actions (workflow_id);
 CREATE UNIQUE INDEX actions_one_pending ON actions (resource_type, resource_id)
     WHERE completed_at IS NULL AND kind <> 'destroy';
 
+-- `Web` and `web` are one tag, shown as it was first written. Comparisons, keys and foreign keys follow the collation.
+CREATE COLLATION any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
 CREATE TABLE tags (
     team_id    uuid NOT NULL REFERENCES teams,
-    name       text NOT NULL CHECK (name ~ '^[A-Za-z0-9:_-]{1,255}$'),
+    name       text COLLATE any_case NOT NULL CHECK (name COLLATE "C" ~ '^[A-Za-z0-9:_-]{1,255}$'),
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (team_id, name)
 );
 CREATE TABLE tagged (
     team_id       uuid NOT NULL,
-    tag           text NOT NULL,
+    tag           text COLLATE any_case NOT NULL,
     resource_type text NOT NULL CHECK (resource_type IN ('droplet', 'image', 'volume', 'volume_snapshot', 'database')),
     resource_id   text NOT NULL,
     tagged_at     timestamptz NOT NULL DEFAULT now(),
@@ -151,6 +155,14 @@ CREATE TABLE tagged (
     FOREIGN KEY (team_id, tag) REFERENCES tags ON DELETE CASCADE
 );
 CREATE INDEX tagged_by_resource ON tagged (team_id, resource_type, resource_id);
+
+-- What a resource shows is the tag as it was first written, however it was written this time.
+CREATE FUNCTION write_tag_as_first() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.tag := coalesce((SELECT name FROM tags WHERE team_id = NEW.team_id AND name = NEW.tag), NEW.tag);
+    RETURN NEW;
+END $$;
+CREATE TRIGGER write_tag_as_first BEFORE INSERT ON tagged FOR EACH ROW EXECUTE FUNCTION write_tag_as_first();
 
 -- Usage is time ranges, never samples; two ranges of one thing cannot overlap.
 CREATE TABLE usage_ranges (

@@ -17,6 +17,7 @@ pub mod alerts;
 pub mod audit;
 pub mod events;
 pub mod hosts;
+pub mod images;
 pub mod idempotency;
 pub mod networks;
 pub mod private;
@@ -25,6 +26,8 @@ mod rows;
 pub mod servers;
 pub mod keys;
 pub mod readiness;
+pub mod catalogue;
+pub mod tags;
 pub mod tenancy;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -1,0 +1,56 @@
+//! Bringing an image's bytes to a region: the one step that servers' lives, rebuilds and images' lives share.
+
+use crate::site::{self, Site};
+use model::ids::{ImageId, RegionSlug};
+use model::refusal::Code;
+use provider::{FaultKind, ImageSource};
+use workflow::{Fault, Outcome, Run};
+
+/// The sentence for a download that ended with a final no.
+const UNFETCHABLE: &str = "The image could not be fetched or is not what its checksum says. Choose another one, or ask your operator to look at the log.";
+
+/// Ensures that the bytes are at hand. Follows the provider's task; a final no becomes a refusal.
+pub(crate) async fn ensure(
+    cx: &Site,
+    run: &mut Run<Site>,
+    region: &RegionSlug,
+    image: ImageId,
+    source: &serde_json::Value,
+) -> Result<Outcome<()>, Fault> {
+    let provider = cx.provider(region)?;
+    let name = cx.image(image);
+    if provider.find_image(&name).await.map_err(site::fault)?.is_some() {
+        return Ok(Outcome::done(()));
+    }
+    if let Some(failure) = site::failed(run.followed()) {
+        tracing::warn!(%image, detail = %failure.detail, "fetching an image failed");
+        if matches!(failure.kind, FaultKind::Refused) {
+            return Ok(Outcome::refuse(Code::ImageUnavailable.as_str(), UNFETCHABLE));
+        }
+        if run.attempt() > 1 {
+            // Where the task failed before, the next one begins after the engine's backoff and resumes.
+            return begin(cx, region, image, source).await;
+        }
+    }
+    begin(cx, region, image, source).await
+}
+
+async fn begin(
+    cx: &Site,
+    region: &RegionSlug,
+    image: ImageId,
+    source: &serde_json::Value,
+) -> Result<Outcome<()>, Fault> {
+    let source = site::image_source(source)?;
+    if source == ImageSource::Snapshot {
+        return Ok(Outcome::refuse(
+            Code::ImageUnavailable.as_str(),
+            "The snapshot's bytes are not in this region any more. Choose another image.",
+        ));
+    }
+    let answer = cx.provider(region)?.ensure_image(&cx.image(image), &source).await;
+    Ok(match site::settle(answer, Code::ImageUnavailable, UNFETCHABLE)? {
+        Ok(begun) => site::follow(begun, ()),
+        Err(refusal) => refusal,
+    })
+}

@@ -1,0 +1,3 @@
+//! Registered SSH keys.
+
+pub mod verbs;

@@ -1,0 +1,342 @@
+//! What a request for servers does: one transaction, five questions to the database, no provider.
+
+use super::life::{Life, ServerInput, subject};
+use crate::{Caller, Result};
+use model::cloud_init::UserData;
+use model::ids::{ActionId, ServerId, VpcId};
+use model::names::{ServerName, TagName};
+use model::quota::{self, Ask};
+use model::refusal::{Code, Refusal};
+use model::states::{ImageKind, ImageStatus};
+use provider::Capabilities;
+use store::idempotency::Claim;
+use store::servers::{Ground, GroundChoice, ImageChoice, KeyChoice, NewServer, NewServers, Vpc};
+use store::{Store, Tx};
+use workflow::NewWorkflow;
+
+/// The most servers that one request may ask for (as the specification's `names` has it).
+pub const MOST_AT_ONCE: usize = 10;
+
+/// The most keys that one server may be given.
+const MOST_KEYS: usize = 100;
+
+/// The most tags that one server may be given.
+const MOST_TAGS: usize = 100;
+
+/// A request for one or several servers, as the client worded it.
+#[derive(Clone, Debug)]
+pub struct CreateServers {
+    /// Their names; one server each.
+    pub names: Vec<String>,
+    /// Which field the names came from, for refusals: `name` or `names`.
+    pub names_field: &'static str,
+    /// The region; `None` lets Cairn choose.
+    pub region: Option<String>,
+    /// The size.
+    pub size: String,
+    /// The image.
+    pub image: ImageChoice,
+    /// Keys that may log in.
+    pub keys: Vec<KeyChoice>,
+    /// Take backups; `Some(policy)` where one was given.
+    pub backups: Option<serde_json::Value>,
+    /// IPv6.
+    pub ipv6: bool,
+    /// Monitoring.
+    pub monitoring: bool,
+    /// A public address.
+    pub public_networking: bool,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// A cloud-init document of the tenant's own.
+    pub user_data: Option<String>,
+    /// Volumes to attach.
+    pub volumes: Vec<String>,
+    /// The VPC; `None` for the region's default.
+    pub vpc: Option<VpcId>,
+    /// The idempotency key with the hash of the request.
+    pub idempotency: Option<(String, [u8; 32])>,
+}
+
+/// What was accepted: servers with the action that makes each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// In the order of the names.
+    pub servers: Vec<(ServerId, ActionId)>,
+    /// The request was a repeat; nothing was made.
+    pub repeated: bool,
+}
+
+/// Accepts a request: checks it, reserves quota and addresses, writes servers, actions and workflows down.
+pub async fn create(store: &Store, caller: &Caller, request: &CreateServers) -> Result<Created> {
+    let checked = check(request)?;
+    let mut tx = store.tenant(caller.team).await?;
+    if let Some((key, hash)) = &request.idempotency {
+        match store::idempotency::claim(&mut tx, caller.team, key, hash).await? {
+            Claim::First => {}
+            Claim::Repeat { resources, actions } => {
+                let servers = resources.into_iter().map(ServerId).zip(actions.into_iter().map(ActionId)).collect();
+                return Ok(Created { servers, repeated: true });
+            }
+            Claim::Mismatch => {
+                let message =
+                    "This Idempotency-Key was used before with a different request. Use a new key for a new request.";
+                return Err(Refusal::new(Code::IdempotencyMismatch, message).into());
+            }
+        }
+    }
+    let choice = GroundChoice {
+        team: caller.team,
+        count: checked.names.len(),
+        region: request.region.as_deref(),
+        size: &request.size,
+        image: &request.image,
+        keys: &request.keys,
+        vpc: request.vpc,
+    };
+    let ground = store::servers::ground(&mut tx, &choice).await?;
+    let fit = fit(request, ground)?;
+    let created = write(&mut tx, caller, request, &checked, &fit).await?;
+    if let Some((key, _)) = &request.idempotency {
+        let (servers, actions): (Vec<i32>, Vec<i32>) =
+            created.iter().map(|(server, action)| (server.0, action.0)).unzip();
+        store::idempotency::settle(&mut tx, caller.team, key, &servers, &actions).await?;
+    }
+    tx.commit().await.map_err(store::Error::from)?;
+    Ok(Created { servers: created, repeated: false })
+}
+
+/// What can be said of a request without asking the database.
+struct Checked {
+    names: Vec<ServerName>,
+    tags: Vec<String>,
+}
+
+fn check(request: &CreateServers) -> Result<Checked> {
+    let field = request.names_field;
+    if request.names.is_empty() {
+        return Err(Refusal::field(field, "Give at least one name.").into());
+    }
+    if request.names.len() > MOST_AT_ONCE {
+        let message = format!("One request makes at most {MOST_AT_ONCE} servers. Split it.");
+        return Err(Refusal::field(field, message).into());
+    }
+    let names = request.names.iter().map(|name| ServerName::parse(name)).collect::<std::result::Result<Vec<_>, _>>();
+    let names = names.map_err(|refusal| refusal.at(field))?;
+    if request.tags.len() > MOST_TAGS {
+        return Err(Refusal::field("tags", format!("A server has at most {MOST_TAGS} tags.")).into());
+    }
+    let mut tags = Vec::with_capacity(request.tags.len());
+    for (index, tag) in request.tags.iter().enumerate() {
+        let tag = TagName::parse(tag).map_err(|refusal| refusal.at(format!("tags[{index}]")))?;
+        if !tags.iter().any(|known: &String| known == tag.as_str()) {
+            tags.push(tag.as_str().to_owned());
+        }
+    }
+    if let Some(text) = &request.user_data {
+        UserData::parse(text)?;
+    }
+    if request.keys.len() > MOST_KEYS {
+        return Err(Refusal::field("ssh_keys", format!("A server has at most {MOST_KEYS} keys.")).into());
+    }
+    if let Some(volume) = request.volumes.first() {
+        let message = format!("There is no volume {volume}. Leave `volumes` out.");
+        return Err(Refusal::field("volumes", message).into());
+    }
+    Ok(Checked { names, tags })
+}
+
+/// What the request named, found and fitting together.
+struct Fit {
+    region: store::servers::Region,
+    size: store::servers::Size,
+    image: store::servers::Image,
+    keys: Vec<String>,
+    vpc: Option<Vpc>,
+    public_pool: Option<uuid::Uuid>,
+    ids: Vec<ServerId>,
+}
+
+fn fit(request: &CreateServers, ground: Ground) -> Result<Fit> {
+    let named = request.region.as_deref().unwrap_or("(none)");
+    let region = ground.region.ok_or_else(|| {
+        refuse(Code::RegionUnavailable, "region", &format!("There is no region `{named}`. GET /v2/regions lists them."))
+    })?;
+    if !region.available {
+        return Err(refuse(
+            Code::RegionUnavailable,
+            "region",
+            &format!("Region `{}` takes no new servers at the moment.", region.slug),
+        )
+        .into());
+    }
+    let size = ground.size.filter(|size| size.available).ok_or_else(|| {
+        let message = format!("There is no size `{}`. GET /v2/sizes lists them.", shown(&request.size));
+        refuse(Code::SizeUnavailable, "size", &message)
+    })?;
+    if !offered(size.regions.as_deref(), region.slug.as_str()) {
+        let message = format!("Size `{}` is not offered in region `{}`.", size.slug, region.slug);
+        return Err(refuse(Code::SizeUnavailable, "size", &message).into());
+    }
+    let image = ground.image.ok_or_else(|| {
+        refuse(Code::ImageUnavailable, "image", "There is no such image. GET /v2/images lists those that you can use.")
+    })?;
+    check_image(&image, region.slug.as_str(), size.slug.as_str(), size.disk_gb)?;
+    let keys = chosen_keys(&request.keys, &ground.keys)?;
+    let vpc = fit_vpc(request, ground.vpc, &region)?;
+    let capabilities: Capabilities = serde_json::from_value(region.capabilities.clone()).unwrap_or_default();
+    if request.ipv6 && !capabilities.ipv6 {
+        let message = format!("Region `{}` has no IPv6. Leave `ipv6` out or set it to false.", region.slug);
+        return Err(refuse(Code::Unsupported, "ipv6", &message).into());
+    }
+    let public_pool = if request.public_networking { region.public_pool } else { None };
+    if request.public_networking && public_pool.is_none() {
+        let message = format!("Region `{}` has no public addresses. Set `public_networking` to false.", region.slug);
+        return Err(refuse(Code::AddressesExhausted, "public_networking", &message).into());
+    }
+    Ok(Fit { region, size, image, keys, vpc, public_pool, ids: ground.ids })
+}
+
+fn refuse(code: Code, field: &str, message: &str) -> Refusal {
+    Refusal::new(code, message).at(field)
+}
+
+/// At most this much of a client's own words is said back.
+fn shown(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+pub(crate) fn offered(regions: Option<&[String]>, region: &str) -> bool {
+    regions.is_none_or(|regions| regions.iter().any(|known| known == region))
+}
+
+/// An image that a server's disk can be made from, in this region and on this disk.
+pub(crate) fn check_image(image: &store::servers::Image, region: &str, size: &str, disk_gb: i32) -> Result<()> {
+    let ready = match image.kind {
+        // A catalogue image is fetched when it is first used.
+        ImageKind::Base => matches!(image.status, ImageStatus::New | ImageStatus::Available),
+        _ => image.status == ImageStatus::Available,
+    };
+    if !ready {
+        return Err(refuse(
+            Code::ImageUnavailable,
+            "image",
+            "The image is not available. Wait until it is, or choose another one.",
+        )
+        .into());
+    }
+    if !offered(image.regions.as_deref(), region) {
+        let message = format!("The image is not in region `{region}`.");
+        return Err(refuse(Code::ImageUnavailable, "image", &message).into());
+    }
+    if image.min_disk_gb > disk_gb {
+        let message = format!(
+            "The image needs a disk of {} GB, and with size `{size}` there are {disk_gb} GB. Choose a larger size.",
+            image.min_disk_gb
+        );
+        return Err(refuse(Code::DiskTooSmall, "size", &message).into());
+    }
+    Ok(())
+}
+
+fn chosen_keys(choices: &[KeyChoice], found: &[store::servers::Key]) -> Result<Vec<String>> {
+    let mut lines: Vec<String> = Vec::with_capacity(choices.len());
+    for (index, choice) in choices.iter().enumerate() {
+        let key = found.iter().find(|key| match choice {
+            KeyChoice::Id(id) => key.id == *id,
+            KeyChoice::Fingerprint(text) => key.fingerprint == *text,
+        });
+        let Some(key) = key else {
+            let named = match choice {
+                KeyChoice::Id(id) => id.to_string(),
+                KeyChoice::Fingerprint(text) => shown(text),
+            };
+            let message = format!("There is no SSH key `{named}` in this team. GET /v2/account/keys lists them.");
+            return Err(Refusal::field(format!("ssh_keys[{index}]"), message).into());
+        };
+        if !lines.contains(&key.public_key) {
+            lines.push(key.public_key.clone());
+        }
+    }
+    Ok(lines)
+}
+
+fn fit_vpc(request: &CreateServers, found: Option<Vpc>, region: &store::servers::Region) -> Result<Option<Vpc>> {
+    match (request.vpc, found) {
+        (Some(id), None) => Err(Refusal::field(
+            "vpc_uuid",
+            format!("There is no VPC {id} in this team. Leave `vpc_uuid` out for the default one."),
+        )
+        .into()),
+        (Some(id), Some(vpc)) if vpc.region != region.slug => {
+            let message = format!("VPC {id} is in region `{}`, the server would be in `{}`.", vpc.region, region.slug);
+            Err(Refusal::field("vpc_uuid", message).into())
+        }
+        (_, found) => Ok(found),
+    }
+}
+
+/// The range of a team's default VPC: the first of the usual size in the region's. Teams may overlap, they never meet.
+fn default_range(region: ipnet::Ipv4Net) -> ipnet::Ipv4Net {
+    let prefix = model::catalogue::VPC_PREFIX;
+    if region.prefix_len() >= prefix {
+        return region;
+    }
+    ipnet::Ipv4Net::new(region.network(), prefix).unwrap_or(region)
+}
+
+async fn write(
+    tx: &mut Tx,
+    caller: &Caller,
+    request: &CreateServers,
+    checked: &Checked,
+    fit: &Fit,
+) -> Result<Vec<(ServerId, ActionId)>> {
+    let vpc = match &fit.vpc {
+        Some(vpc) => vpc.clone(),
+        None => {
+            let range = default_range(fit.region.vpc_range);
+            store::networks::default_vpc(tx, caller.team, &fit.region.slug, range).await?
+        }
+    };
+    let quota = store::quota::lock(tx).await?;
+    let size = &fit.size;
+    let amount = |value: i32| u32::try_from(value).unwrap_or(u32::MAX);
+    let ask = Ask::servers(checked.names.len(), amount(size.vcpus), amount(size.memory_mib), amount(size.disk_gb));
+    quota::admit(&quota.limits, &quota.used, &ask)?;
+
+    let pools: Vec<uuid::Uuid> = fit.public_pool.into_iter().chain([vpc.pool]).collect();
+    if store::addresses::claim(tx, caller.team, &fit.ids, &pools).await? > 0 {
+        let message = format!(
+            "Region `{}` has not enough free addresses. Delete servers you no longer need, or ask your operator for a larger range.",
+            fit.region.slug
+        );
+        return Err(refuse(Code::AddressesExhausted, "region", &message).into());
+    }
+    let mut servers = Vec::with_capacity(checked.names.len());
+    for (id, name) in fit.ids.iter().zip(&checked.names) {
+        let life = NewWorkflow::of::<Life>(subject(*id), &ServerInput { server: *id }).team(caller.team);
+        servers.push(NewServer { id: *id, name: name.as_str().to_owned(), workflow: life.id().0 });
+        life.insert(tx).await?;
+    }
+    let new = NewServers {
+        team: caller.team,
+        servers: &servers,
+        region: &fit.region.slug,
+        size,
+        image: fit.image.id,
+        vpc: vpc.id,
+        public_keys: &fit.keys,
+        user_data: request.user_data.as_deref(),
+        backups: request.backups.is_some(),
+        backup_policy: request.backups.as_ref(),
+        ipv6: request.ipv6,
+        monitoring: request.monitoring,
+        public_networking: request.public_networking,
+        tags: &checked.tags,
+        token: caller.token.0,
+        request_id: caller.request_id,
+    };
+    let actions = store::servers::insert(tx, &new).await?;
+    Ok(fit.ids.iter().copied().zip(actions.into_iter().map(ActionId)).collect())
+}

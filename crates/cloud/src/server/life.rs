@@ -1,0 +1,384 @@
+//! A server's life: everything a new server needs, in order. Deleting a server walks this list backwards, and so does
+//! a create that fails.
+
+use crate::server::observe;
+use crate::site::{self, Site};
+use async_trait::async_trait;
+use model::ids::{HostId, ServerId};
+use model::placement::{self, Host, HostState, Placement};
+use model::refusal::Code;
+use provider::{Guest, GuestPower, NetworkKind, NetworkSpec, PowerWish};
+use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+use store::addresses::Claimed;
+use store::servers::Work;
+use workflow::{Definition, Fault, Kind, Outcome, Recorded, Run, Shape, Step, steps};
+
+/// The workflow of a server's life.
+pub struct Life;
+
+impl Kind for Life {
+    const KIND: &'static str = "server";
+    const SHAPE: Shape = Shape::Lifecycle;
+    const MADE_WITHIN: Duration = Duration::from_secs(600);
+    const UNMADE_WITHIN: Duration = Duration::from_secs(300);
+    type Input = ServerInput;
+}
+
+/// What every workflow about a server starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerInput {
+    /// The server.
+    pub server: ServerId,
+}
+
+impl Recorded for ServerInput {
+    fn sample() -> Self {
+        Self { server: ServerId(42) }
+    }
+}
+
+/// The workflows' word for a server.
+pub fn subject(server: ServerId) -> String {
+    format!("server:{server}")
+}
+
+/// The steps, in order.
+pub fn definition() -> Definition<Site> {
+    Definition::of::<Life>(steps![
+        Place,
+        ClaimAddresses,
+        FetchImage,
+        ConnectNetworks,
+        CreateGuest,
+        Start,
+        Answer,
+        Meter
+    ])
+    .firm_after::<Answer>()
+}
+
+async fn work(cx: &Site, run: &Run<Site>) -> Result<Work, Fault> {
+    cx.server(run.input::<Life>()?.server).await
+}
+
+async fn claimed(cx: &Site, server: ServerId) -> Result<Vec<Claimed>, Fault> {
+    let mut connection = cx.store.connection().await?;
+    Ok(store::addresses::of(&mut connection, &[server]).await?)
+}
+
+/// Reserves room on a host.
+pub struct Place;
+
+/// Where it was placed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    /// The host.
+    pub host: HostId,
+    /// Its name at that time, for whoever reads the record.
+    pub name: String,
+}
+
+impl Recorded for Placed {
+    fn sample() -> Self {
+        Self { host: HostId(uuid::Uuid::nil()), name: "host-1".to_owned() }
+    }
+}
+
+#[async_trait]
+impl Step<Site> for Place {
+    type Memo = Placed;
+    const NAME: &'static str = "place";
+
+    async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<Placed>, Fault> {
+        let work = work(cx, run).await?;
+        if let Some((host, name)) = work.host {
+            return Ok(Outcome::done(Placed { host, name }));
+        }
+        let tx = run.tx().await?;
+        let candidates = store::servers::candidates(tx, &work.region).await?;
+        let request = placement::Request {
+            needs: placement::Resources {
+                vcpus: i64::from(work.vcpus),
+                memory_mib: i64::from(work.memory_mib),
+                disk_gb: i64::from(work.disk_gb),
+            },
+            seed: u64::from(work.id.0.unsigned_abs()),
+            ..placement::Request::default()
+        };
+        let hosts: Vec<Host> = candidates.iter().map(host).collect();
+        let placement = placement::place(&request, &hosts);
+        for choice in &placement.ranked {
+            if store::servers::place(tx, work.id, choice.host).await? {
+                let name = candidates.iter().find(|host| host.id == choice.host).map(|host| host.name.clone());
+                return Ok(Outcome::done(Placed { host: choice.host, name: name.unwrap_or_default() }));
+            }
+        }
+        for (host, reason) in &placement.rejected {
+            tracing::info!(server = %work.id, %host, %reason, "host rejected");
+        }
+        let refusal = Placement::refusal();
+        Ok(Outcome::refuse(refusal.code.as_str(), refusal.message))
+    }
+
+    async fn unmake(&self, cx: &Site, run: &mut Run<Site>, _memo: Option<Placed>) -> Result<Outcome<()>, Fault> {
+        let server = work(cx, run).await?.id;
+        store::servers::unplace(run.tx().await?, server).await?;
+        Ok(Outcome::done(()))
+    }
+}
+
+fn host(candidate: &store::servers::Candidate) -> Host {
+    Host {
+        id: candidate.id,
+        state: if candidate.up { HostState::Up } else { HostState::Maintenance },
+        capacity: amount(candidate.capacity),
+        reserved: amount(candidate.reserved),
+    }
+}
+
+fn amount((vcpus, memory_mib, disk_gb): (i64, i64, i64)) -> placement::Resources {
+    placement::Resources { vcpus, memory_mib, disk_gb }
+}
+
+/// Gives the server its addresses. The request claimed them already, so that an exhausted pool is its answer; here the
+/// claim finds what the server has.
+pub struct ClaimAddresses;
+
+/// What was claimed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Addresses {
+    /// Public first.
+    pub addresses: Vec<Ipv4Addr>,
+}
+
+impl Recorded for Addresses {
+    fn sample() -> Self {
+        Self { addresses: vec![Ipv4Addr::new(198, 18, 64, 2), Ipv4Addr::new(10, 116, 0, 2)] }
+    }
+}
+
+#[async_trait]
+impl Step<Site> for ClaimAddresses {
+    type Memo = Addresses;
+    const NAME: &'static str = "claim_addresses";
+
+    async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<Addresses>, Fault> {
+        let work = work(cx, run).await?;
+        let tx = run.tx().await?;
+        let pools = store::networks::pools_of(tx, work.id).await?;
+        if store::addresses::claim(tx, work.team, &[work.id], &pools).await? > 0 {
+            return Ok(Outcome::refuse(
+                Code::AddressesExhausted.as_str(),
+                format!("Region {} has no free address left. Ask your operator to add a range.", work.region),
+            ));
+        }
+        let addresses = store::addresses::of(tx, &[work.id]).await?.iter().map(|claimed| claimed.address).collect();
+        Ok(Outcome::done(Addresses { addresses }))
+    }
+
+    async fn unmake(&self, cx: &Site, run: &mut Run<Site>, _memo: Option<Addresses>) -> Result<Outcome<()>, Fault> {
+        let server = work(cx, run).await?.id;
+        store::addresses::release(run.tx().await?, server).await?;
+        Ok(Outcome::done(()))
+    }
+}
+
+/// Brings the image's bytes to the region, if they are not there.
+pub struct FetchImage;
+
+#[async_trait]
+impl Step<Site> for FetchImage {
+    type Memo = ();
+    const NAME: &'static str = "fetch_image";
+
+    async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
+        let work = work(cx, run).await?;
+        crate::image::fetch::ensure(cx, run, &work.region, work.image, &work.image_source).await
+    }
+
+    /// Images are shared; the cache keeps them.
+    async fn unmake(&self, _cx: &Site, _run: &mut Run<Site>, _memo: Option<()>) -> Result<Outcome<()>, Fault> {
+        Ok(Outcome::done(()))
+    }
+}
+
+/// Makes the networks that the server's interfaces are on.
+pub struct ConnectNetworks;
+
+/// Ensures the networks of these addresses on the server's host. Also called before every start: between two starts
+/// the last other guest of a network may have gone, and the network with it.
+pub(crate) async fn ensure_networks(cx: &Site, work: &Work, claimed: &[Claimed]) -> Result<(), Fault> {
+    let guest = cx.placed_guest(work)?;
+    let provider = cx.provider(&work.region)?;
+    for (interface, claimed) in super::seed::interfaces(cx.installation, work.id, claimed).into_iter().zip(claimed) {
+        let spec = NetworkSpec {
+            network: interface.network,
+            kind: if claimed.vpc.is_some() { NetworkKind::Private } else { NetworkKind::PublicNat },
+            gateway: claimed.gateway,
+            base: claimed.range.network(),
+            prefix: claimed.range.prefix_len(),
+        };
+        provider.ensure_network(&guest.host, &spec).await.map_err(site::fault)?;
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Step<Site> for ConnectNetworks {
+    type Memo = ();
+    const NAME: &'static str = "connect_networks";
+
+    async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
+        let work = work(cx, run).await?;
+        let claimed = claimed(cx, work.id).await?;
+        ensure_networks(cx, &work, &claimed).await?;
+        Ok(Outcome::done(()))
+    }
+
+    async fn unmake(&self, cx: &Site, run: &mut Run<Site>, _memo: Option<()>) -> Result<Outcome<()>, Fault> {
+        let work = work(cx, run).await?;
+        let Some(guest) = cx.guest(&work) else { return Ok(Outcome::done(())) };
+        let provider = cx.provider(&work.region)?;
+        let claimed = claimed(cx, work.id).await?;
+        for interface in super::seed::interfaces(cx.installation, work.id, &claimed) {
+            provider.delete_network(&guest.host, &interface.network).await.map_err(site::fault)?;
+        }
+        Ok(Outcome::done(()))
+    }
+}
+
+/// Makes the guest: disk, seed, interfaces; stopped.
+pub struct CreateGuest;
+
+#[async_trait]
+impl Step<Site> for CreateGuest {
+    type Memo = ();
+    const NAME: &'static str = "create_guest";
+
+    async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
+        let work = work(cx, run).await?;
+        let guest = cx.placed_guest(&work)?;
+        let provider = cx.provider(&work.region)?;
+        match provider.find_guest(&guest).await.map_err(site::fault)? {
+            Guest::Ours(_) => return Ok(Outcome::done(())), // a repeat, or a lost answer
+            Guest::Forming => {
+                return Ok(Outcome::wait_for("the disk that is still being made", Duration::from_millis(250)));
+            }
+            Guest::Foreign(mark) => {
+                tracing::error!(server = %work.id, guest = %guest.name, %mark, "the guest's name is taken by a stranger");
+                return Ok(Outcome::refuse(
+                    Code::GuestIdTaken.as_str(),
+                    "The place for this server is taken by something that is not ours. Ask your operator to look at the host.",
+                ));
+            }
+            Guest::Absent => {}
+        }
+        if let Some(failure) = site::failed(run.followed()) {
+            tracing::warn!(server = %work.id, detail = %failure.detail, "making the guest failed; trying again");
+        }
+        let addresses = claimed(cx, work.id).await?;
+        let spec = site::guest_spec(cx, &work, &addresses, work.image, &work.incarnation)?;
+        let answer = provider.create_guest(&guest, &spec).await;
+        let sentence = "The provider would not make this server. Ask your operator to look at the log.";
+        Ok(match site::settle(answer, Code::ProviderRefused, sentence)? {
+            Ok(begun) => site::follow(begun, ()),
+            Err(refusal) => refusal,
+        })
+    }
+
+    async fn unmake(&self, cx: &Site, run: &mut Run<Site>, _memo: Option<()>) -> Result<Outcome<()>, Fault> {
+        let work = work(cx, run).await?;
+        let Some(guest) = cx.guest(&work) else { return Ok(Outcome::done(())) };
+        let provider = cx.provider(&work.region)?;
+        match provider.find_guest(&guest).await.map_err(site::fault)? {
+            Guest::Absent | Guest::Foreign(_) => Ok(Outcome::done(())),
+            Guest::Forming => Ok(Outcome::wait_for("the disk that is still being made", Duration::from_millis(250))),
+            Guest::Ours(_) => Ok(site::follow(provider.delete_guest(&guest).await.map_err(site::fault)?, ())),
+        }
+    }
+}
+
+/// Starts the guest.
+pub struct Start;
+
+#[async_trait]
+impl Step<Site> for Start {
+    type Memo = ();
+    const NAME: &'static str = "start";
+
+    async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
+        let work = work(cx, run).await?;
+        super::power::ensure_running(cx, run, &work).await
+    }
+
+    async fn unmake(&self, cx: &Site, run: &mut Run<Site>, _memo: Option<()>) -> Result<Outcome<()>, Fault> {
+        let work = work(cx, run).await?;
+        let Some(guest) = cx.guest(&work) else { return Ok(Outcome::done(())) };
+        let provider = cx.provider(&work.region)?;
+        match provider.find_guest(&guest).await.map_err(site::fault)? {
+            Guest::Ours(seen) if seen.power == GuestPower::Running => {
+                Ok(site::follow(provider.power(&guest, PowerWish::Off).await.map_err(site::fault)?, ()))
+            }
+            _ => Ok(Outcome::done(())),
+        }
+    }
+}
+
+/// Waits until the guest is seen running. From here on the server is its tenant's, and nothing is unwound by itself.
+pub struct Answer;
+
+#[async_trait]
+impl Step<Site> for Answer {
+    type Memo = ();
+    const NAME: &'static str = "answer";
+
+    async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
+        let work = work(cx, run).await?;
+        let guest = cx.placed_guest(&work)?;
+        match cx.provider(&work.region)?.find_guest(&guest).await.map_err(site::fault)? {
+            Guest::Ours(seen) if seen.power == GuestPower::Running => {
+                let tx = run.tx().await?;
+                observe::saw(tx, work.id, &seen).await?;
+                store::servers::set_answered(tx, work.id).await?;
+                Ok(Outcome::done(()))
+            }
+            Guest::Ours(_) | Guest::Forming => Ok(Outcome::wait_for(
+                "the guest, which was started and is not seen running yet",
+                Duration::from_millis(500),
+            )),
+            Guest::Absent | Guest::Foreign(_) => Ok(Outcome::refuse(
+                Code::GuestLost.as_str(),
+                "The server was made and then removed at the provider by someone else. Order it again.",
+            )),
+        }
+    }
+
+    async fn unmake(&self, _cx: &Site, _run: &mut Run<Site>, _memo: Option<()>) -> Result<Outcome<()>, Fault> {
+        Ok(Outcome::done(()))
+    }
+}
+
+/// Opens the usage range.
+pub struct Meter;
+
+#[async_trait]
+impl Step<Site> for Meter {
+    type Memo = ();
+    const NAME: &'static str = "meter";
+
+    async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
+        let work = work(cx, run).await?;
+        let urn = super::urn(work.id);
+        let tx = run.tx().await?;
+        store::usage::open(tx, work.team, &urn, "server", work.size.as_str(), work.price_hourly).await?;
+        Ok(Outcome::done(()))
+    }
+
+    async fn unmake(&self, cx: &Site, run: &mut Run<Site>, _memo: Option<()>) -> Result<Outcome<()>, Fault> {
+        let server = work(cx, run).await?.id;
+        store::usage::close(run.tx().await?, &super::urn(server), "server").await?;
+        Ok(Outcome::done(()))
+    }
+}

@@ -1,0 +1,21 @@
+//! Servers (`droplet` on the wire).
+
+use model::ids::ServerId;
+
+pub mod backups;
+pub mod create;
+pub mod destroy;
+pub mod life;
+pub mod observe;
+pub mod power;
+pub mod rebuild;
+pub mod rename;
+pub mod resize;
+pub(crate) mod seed;
+pub mod snapshot;
+pub mod wishes;
+
+/// A server's name in events, audit and usage.
+pub fn urn(server: ServerId) -> String {
+    format!("do:droplet:{server}")
+}

@@ -1,0 +1,123 @@
+//! Rebuild and restore: the disk is made anew from an image. A rebuild is a new machine to cloud-init (keys, name and
+//! user data are applied again); a restore puts an earlier state of the same machine back.
+
+use super::power::{self, subject};
+use crate::site::{self, Site};
+use async_trait::async_trait;
+use model::ids::{ImageId, ServerId};
+use model::refusal::Code;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use workflow::{Definition, Fault, Kind, Outcome, Recorded, Run, Shape, Step, Unwinding, steps};
+
+/// Makes the disk anew, for a new machine.
+pub struct Rebuild;
+
+/// Puts a snapshot or backup of the same server back.
+pub struct Restore;
+
+/// From what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RebuildInput {
+    /// The server.
+    pub server: ServerId,
+    /// The image.
+    pub image: ImageId,
+}
+
+impl Recorded for RebuildInput {
+    fn sample() -> Self {
+        Self { server: ServerId(42), image: ImageId(7) }
+    }
+}
+
+impl Kind for Rebuild {
+    const KIND: &'static str = "server.rebuild";
+    const SHAPE: Shape = Shape::Action(Unwinding::Never);
+    const MADE_WITHIN: Duration = Duration::from_secs(600);
+    type Input = RebuildInput;
+}
+
+impl Kind for Restore {
+    const KIND: &'static str = "server.restore";
+    const SHAPE: Shape = Shape::Action(Unwinding::Never);
+    const MADE_WITHIN: Duration = Duration::from_secs(600);
+    type Input = RebuildInput;
+}
+
+/// The workflows of this file. The image is fetched before the guest is stopped: a download that fails costs nothing.
+pub fn definitions() -> Vec<Definition<Site>> {
+    vec![
+        Definition::of::<Rebuild>(steps![FetchNewImage, power::SwitchOff, RebuildDisk, power::SwitchOn]),
+        Definition::of::<Restore>(steps![FetchNewImage, power::SwitchOff, RebuildDisk, power::SwitchOn]),
+    ]
+}
+
+fn input(run: &Run<Site>) -> Result<RebuildInput, Fault> {
+    if run.kind() == Restore::KIND { run.input::<Restore>() } else { run.input::<Rebuild>() }
+}
+
+/// Brings the image's bytes to the region.
+pub struct FetchNewImage;
+
+#[async_trait]
+impl Step<Site> for FetchNewImage {
+    type Memo = ();
+    const NAME: &'static str = "fetch_new_image";
+
+    async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
+        let work = subject(cx, run).await?;
+        let image = input(run)?.image;
+        let source = {
+            let mut connection = cx.store.connection().await?;
+            store::images::source(&mut connection, image).await?
+        };
+        let Some(source) = source else {
+            return Ok(Outcome::refuse(
+                Code::ImageUnavailable.as_str(),
+                "The image was deleted in the meantime. Choose another one.",
+            ));
+        };
+        crate::image::fetch::ensure(cx, run, &work.region, image, &source).await
+    }
+}
+
+/// Replaces the disk. The workflow's id names this rebuild, so that a repeat finds it done.
+pub struct RebuildDisk;
+
+#[async_trait]
+impl Step<Site> for RebuildDisk {
+    type Memo = ();
+    const NAME: &'static str = "rebuild_disk";
+
+    async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
+        let work = subject(cx, run).await?;
+        let image = input(run)?.image;
+        let token = run.id().to_string();
+        let seen = match power::look(cx, &work).await? {
+            Ok(seen) => seen,
+            Err(answer) => return Ok(answer),
+        };
+        if seen.rebuilt.as_deref() == Some(token.as_str()) {
+            if run.kind() == Rebuild::KIND {
+                store::servers::set_image(run.tx().await?, work.id, image, &token).await?;
+            }
+            return Ok(Outcome::done(()));
+        }
+        let incarnation = if run.kind() == Restore::KIND { work.incarnation.as_str() } else { token.as_str() };
+        let addresses = {
+            let mut connection = cx.store.connection().await?;
+            store::addresses::of(&mut connection, &[work.id]).await?
+        };
+        let spec = site::guest_spec(cx, &work, &addresses, image, incarnation)?;
+        let guest = cx.placed_guest(&work)?;
+        let answer = cx.provider(&work.region)?.rebuild_guest(&guest, &spec, &token).await;
+        let sentence = "The provider would not make the disk from this image. Choose another one.";
+        match site::settle(answer, Code::ProviderRefused, sentence)? {
+            Err(refusal) => Ok(refusal),
+            Ok(provider::Begun::Task(task)) => Ok(Outcome::follow(task.0)),
+            // Done: looked at once more, so that what is written follows what is seen.
+            Ok(provider::Begun::Done) => Ok(Outcome::wait_for("the new disk", Duration::ZERO)),
+        }
+    }
+}

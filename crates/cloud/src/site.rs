@@ -1,0 +1,175 @@
+//! What steps and observers have to work with: the store, the regions' providers, and which installation we are.
+//! Nothing that answers a request ever holds one.
+
+use model::ids::{ImageId, InstallationId, RegionSlug, ServerId};
+use model::states::Power;
+use provider::{
+    Begun, FaultKind, GuestPower, GuestRef, GuestSpec, ImageRef, ImageSource, Mark, Provider, Resources, Sighting,
+    TaskRef,
+};
+use std::collections::HashMap;
+use std::sync::Arc;
+use store::Store;
+use store::servers::{Seen, Work};
+use workflow::{Fault, Followed, Outcome, TaskEnd, TaskName};
+
+/// The providers that this process can reach, by region.
+pub type Providers = HashMap<RegionSlug, Arc<dyn Provider>>;
+
+/// The world of a step or an observer. Cheap to clone.
+#[derive(Clone)]
+pub struct Site {
+    /// The database.
+    pub store: Store,
+    /// Which installation we are; part of every mark.
+    pub installation: InstallationId,
+    /// The regions' providers.
+    pub providers: Arc<Providers>,
+}
+
+impl Site {
+    /// The provider of a region. Another process may serve regions that this one does not, hence transient.
+    pub fn provider(&self, region: &RegionSlug) -> Result<&dyn Provider, Fault> {
+        match self.providers.get(region) {
+            Some(provider) => Ok(provider.as_ref()),
+            None => Err(Fault::transient(format!("no provider for region {region} in this process"))
+                .told("the region is not connected at the moment")),
+        }
+    }
+
+    /// The server's row; a bug if there is none, because rows outlive their workflows.
+    pub async fn server(&self, id: ServerId) -> Result<Work, Fault> {
+        let mut connection = self.store.connection().await?;
+        store::servers::work(&mut connection, id)
+            .await?
+            .ok_or_else(|| Fault::bug(format!("BUG: server {id} has a running workflow and no row")))
+    }
+
+    /// The mark of a server's guest.
+    pub fn mark(&self, server: ServerId) -> Mark {
+        Mark { installation: self.installation, server }
+    }
+
+    /// The guest of a placed server. `None` while it has no host.
+    pub fn guest(&self, work: &Work) -> Option<GuestRef> {
+        let (_, host) = work.host.as_ref()?;
+        Some(GuestRef { host: host.clone(), name: format!("s{}", work.id), mark: self.mark(work.id) })
+    }
+
+    /// The guest of a server whose earlier steps have placed it.
+    pub fn placed_guest(&self, work: &Work) -> Result<GuestRef, Fault> {
+        self.guest(work)
+            .ok_or_else(|| Fault::bug(format!("BUG: server {} is past its placement without a host", work.id)))
+    }
+
+    /// An image's name at the providers.
+    pub fn image(&self, image: ImageId) -> ImageRef {
+        ImageRef { installation: self.installation, image }
+    }
+}
+
+/// What a server should have of its host.
+pub fn resources(work: &Work) -> Resources {
+    Resources { vcpus: work.vcpus, memory_mib: work.memory_mib, disk_gb: work.disk_gb }
+}
+
+/// Reads a stored image source.
+pub fn image_source(stored: &serde_json::Value) -> Result<ImageSource, Fault> {
+    serde_json::from_value(stored.clone())
+        .map_err(|error| Fault::bug(format!("a stored image source cannot be read: {error}")))
+}
+
+/// A sighting in the table's words.
+pub fn seen(sighting: &Sighting) -> Seen {
+    let power = match sighting.power {
+        GuestPower::Running => Power::On,
+        GuestPower::Stopped => Power::Off,
+    };
+    Seen { power: Some(power), ssh: sighting.reached.ssh.clone() }
+}
+
+/// A provider's fault as the engine understands it. Final answers (`Refused`, `Full`) are for the step to turn into a
+/// refusal; one that reaches this point came from a call that should not be refusable.
+pub fn fault(fault: provider::Fault) -> Fault {
+    let detail = fault.detail;
+    match fault.kind {
+        FaultKind::Transient => Fault::transient(detail).told("the provider is busy; trying again"),
+        FaultKind::Unknown => Fault::unknown(detail).told("the provider's answer was lost; looking again"),
+        FaultKind::Full => Fault::transient(detail).told("the host has no room at the moment; trying again"),
+        FaultKind::Refused | FaultKind::Bug => Fault::bug(detail),
+    }
+}
+
+/// What the provider's answer means for the step that asked: a final no becomes a refusal with `code` and `sentence`.
+pub fn settle<M>(
+    answer: provider::Result<M>,
+    code: model::refusal::Code,
+    sentence: &str,
+) -> Result<Result<M, Outcome<()>>, Fault> {
+    match answer {
+        Ok(value) => Ok(Ok(value)),
+        Err(no) if no.kind == FaultKind::Refused => {
+            tracing::warn!(detail = %no.detail, code = code.as_str(), "the provider refused");
+            Ok(Err(Outcome::refuse(code.as_str(), sentence)))
+        }
+        Err(no) if no.kind == FaultKind::Full => {
+            tracing::warn!(detail = %no.detail, "the host is full");
+            Ok(Err(Outcome::refuse(
+                model::refusal::Code::NoCapacity.as_str(),
+                "The host ran out of room for this server's disk. Try a smaller size, or ask your operator for room.",
+            )))
+        }
+        Err(other) => Err(fault(other)),
+    }
+}
+
+/// Begun work, as an outcome: done, or a task to follow.
+pub fn follow<M>(begun: Begun, memo: M) -> Outcome<M> {
+    match begun {
+        Begun::Done => Outcome::Done(memo),
+        Begun::Task(task) => Outcome::Follow(TaskName(task.0)),
+    }
+}
+
+/// How a followed task failed, with the provider's own kind of fault; `None` if it did not.
+pub fn failed(followed: Option<&Followed>) -> Option<provider::Fault> {
+    match followed?.end.as_ref()? {
+        TaskEnd::Failed(text) => {
+            Some(serde_json::from_str(text).unwrap_or_else(|_| provider::Fault::transient(text.clone())))
+        }
+        TaskEnd::Succeeded | TaskEnd::Unknown => None,
+    }
+}
+
+/// Asks the region's provider about a task.
+pub async fn task_state(provider: &dyn Provider, task: &TaskName) -> Result<workflow::TaskState, Fault> {
+    use workflow::TaskState;
+    Ok(match provider.task(&TaskRef(task.0.clone())).await.map_err(fault)? {
+        provider::TaskState::Running { progress } => TaskState::Running {
+            progress: progress.map(|fraction| format!("{:.0} %", (fraction * 100.0).clamp(0.0, 100.0))),
+        },
+        provider::TaskState::Done => TaskState::Ended(TaskEnd::Succeeded),
+        provider::TaskState::Failed(end) => {
+            TaskState::Ended(TaskEnd::Failed(serde_json::to_string(&end).unwrap_or(end.detail)))
+        }
+        provider::TaskState::Vanished => TaskState::Ended(TaskEnd::Unknown),
+    })
+}
+
+/// What a guest should be: the server's row, its addresses, and which incarnation its seed is for.
+pub fn guest_spec(
+    site: &Site,
+    work: &Work,
+    addresses: &[store::addresses::Claimed],
+    image: ImageId,
+    incarnation: &str,
+) -> Result<GuestSpec, Fault> {
+    let interfaces = crate::server::seed::interfaces(site.installation, work.id, addresses);
+    Ok(GuestSpec {
+        title: work.name.clone(),
+        image: site.image(image),
+        resources: resources(work),
+        seed: crate::server::seed::seed(site.installation, work, addresses, incarnation)?,
+        interfaces,
+    })
+}

@@ -1,0 +1,106 @@
+//! The product behind the engine: every workflow there is, and what happens when one ends.
+
+use crate::image::life::ImageLife;
+use crate::server::life::Life;
+use crate::site::{self, Site};
+use async_trait::async_trait;
+use store::Tx;
+use workflow::{Definition, End, Ended, Fault, Kind, Misdefined, Registry, Run, TaskName, TaskState, World};
+
+/// Every workflow of this release.
+pub fn registry() -> Result<Registry<Site>, Misdefined> {
+    let mut all: Vec<Definition<Site>> = vec![crate::server::life::definition(), crate::image::life::definition()];
+    all.extend(crate::server::power::definitions());
+    all.extend(crate::server::rebuild::definitions());
+    all.push(crate::server::resize::definition());
+    all.push(crate::server::rename::definition());
+    all.push(crate::server::snapshot::definition());
+    all.push(crate::server::backups::definition());
+    Registry::new(all)
+}
+
+#[async_trait]
+impl World for Site {
+    type Context = Self;
+
+    async fn context(&self, _run: &Run<Self>) -> Result<Self, Fault> {
+        Ok(self.clone())
+    }
+
+    async fn task(&self, run: &Run<Self>, task: &TaskName) -> Result<TaskState, Fault> {
+        let region = if run.kind() == ImageLife::KIND {
+            run.input::<ImageLife>()?.region
+        } else {
+            crate::server::power::subject(self, run).await?.region
+        };
+        site::task_state(self.provider(&region)?, task).await
+    }
+
+    async fn ended(&self, tx: &mut Tx, ended: &Ended) -> Result<(), Fault> {
+        let refusal = ended.refusal.as_ref().map(|refusal| refusal.detail.as_str());
+        match ended.kind.as_str() {
+            Life::KIND => server_ended(tx, ended, refusal).await,
+            ImageLife::KIND => image_ended(tx, ended, refusal).await,
+            _ => action_ended(tx, ended, refusal).await,
+        }
+    }
+
+    async fn refused(&self, tx: &mut Tx, ended: &Ended) -> Result<(), Fault> {
+        if ended.kind == Life::KIND {
+            store::servers::destroy(tx, ended.input::<Life>()?.server).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The sentence for an action that its own server's deletion overtook.
+const OVERTAKEN: &str = "Overtaken by the deletion of the resource.";
+
+async fn server_ended(tx: &mut Tx, ended: &Ended, refusal: Option<&str>) -> Result<(), Fault> {
+    let server = ended.input::<Life>()?.server;
+    let urn = crate::server::urn(server);
+    if ended.end == End::Resting {
+        store::actions::end(tx, ended.id, "make", None).await?;
+        return tell(tx, ended, "droplet.active", &urn).await;
+    }
+    store::servers::erase(tx, server).await?;
+    store::actions::end(tx, ended.id, "make", Some(refusal.unwrap_or(OVERTAKEN))).await?;
+    store::actions::end(tx, ended.id, "unmake", None).await?;
+    tell(tx, ended, "droplet.destroyed", &urn).await
+}
+
+async fn image_ended(tx: &mut Tx, ended: &Ended, refusal: Option<&str>) -> Result<(), Fault> {
+    let image = ended.input::<ImageLife>()?.image;
+    let urn = format!("do:image:{image}");
+    if ended.end == End::Resting {
+        store::actions::end(tx, ended.id, "make", None).await?;
+        return tell(tx, ended, "image.available", &urn).await;
+    }
+    store::images::erase(tx, image, refusal).await?;
+    store::actions::end(tx, ended.id, "make", Some(refusal.unwrap_or(OVERTAKEN))).await?;
+    store::actions::end(tx, ended.id, "unmake", None).await?;
+    tell(tx, ended, "image.deleted", &urn).await
+}
+
+async fn action_ended(tx: &mut Tx, ended: &Ended, refusal: Option<&str>) -> Result<(), Fault> {
+    let error = match ended.end {
+        End::Refused => Some(refusal.unwrap_or("It could not be done.")),
+        End::Cancelled => Some(OVERTAKEN),
+        _ => None,
+    };
+    store::actions::end(tx, ended.id, "make", error).await?;
+    let urn = ended.subject.replacen("server:", "do:droplet:", 1).replacen("image:", "do:image:", 1);
+    let kind = format!(
+        "{}.{}",
+        ended.kind.replacen("server.", "droplet.", 1),
+        if error.is_some() { "errored" } else { "completed" }
+    );
+    tell(tx, ended, &kind, &urn).await
+}
+
+async fn tell(tx: &mut Tx, ended: &Ended, kind: &str, urn: &str) -> Result<(), Fault> {
+    let Some(team) = ended.team else { return Ok(()) };
+    let body = serde_json::json!({ "refusal": ended.refusal });
+    store::events::append(tx, team, kind, urn, &body).await?;
+    Ok(())
+}

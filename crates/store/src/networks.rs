@@ -1,0 +1,57 @@
+//! VPCs and address pools.
+
+use crate::servers::Vpc;
+use crate::{Result, Tx};
+use ipnet::Ipv4Net;
+use model::ids::{RegionSlug, ServerId, TeamId, VpcId};
+use uuid::Uuid;
+
+/// The team's default VPC of a region, made at the first server there.
+///
+/// Two requests may race here; the loser of the unique index reads the winner's.
+pub async fn default_vpc(tx: &mut Tx, team: TeamId, region: &RegionSlug, range: Ipv4Net) -> Result<Vpc> {
+    let name = format!("default-{region}");
+    // The first address is the gateway's by custom, even though a private network has no way out yet.
+    let first = range.hosts().nth(1).unwrap_or(range.network());
+    let last = range.hosts().last().unwrap_or(range.broadcast());
+    sqlx::query(
+        "WITH vpc AS (
+             INSERT INTO vpcs (id, team_id, region, name, ip_range, is_default) VALUES ($1, $2, $3, $4, $5, true)
+             ON CONFLICT DO NOTHING RETURNING id)
+         INSERT INTO address_pools (id, region, name, vpc_id, team_id, range, first, last, next)
+         SELECT $6, $3, 'vpc-' || id, id, $2, $5, $7, $8, $7 FROM vpc",
+    )
+    .bind(Uuid::now_v7())
+    .bind(team.0)
+    .bind(region.as_str())
+    .bind(name)
+    .bind(ipnet::IpNet::V4(range))
+    .bind(Uuid::now_v7())
+    .bind(std::net::IpAddr::V4(first))
+    .bind(std::net::IpAddr::V4(last))
+    .execute(&mut **tx)
+    .await?;
+    let (id, pool): (Uuid, Uuid) = sqlx::query_as(
+        "SELECT v.id, p.id FROM vpcs v JOIN address_pools p ON p.vpc_id = v.id
+         WHERE v.team_id = $1 AND v.region = $2 AND v.is_default",
+    )
+    .bind(team.0)
+    .bind(region.as_str())
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(Vpc { id: VpcId(id), region: region.clone(), pool })
+}
+
+/// The pools that a server has an address of: its region's public one if it asked for it, and its VPC's.
+pub async fn pools_of(tx: &mut Tx, server: ServerId) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar(
+        "SELECT p.id FROM servers s JOIN address_pools p
+           ON p.vpc_id = s.vpc_id
+              OR (s.public_networking AND p.id = (SELECT o.id FROM address_pools o
+                  WHERE o.region = s.region AND o.vpc_id IS NULL ORDER BY o.name LIMIT 1))
+         WHERE s.id = $1 ORDER BY p.vpc_id NULLS FIRST",
+    )
+    .bind(server.0)
+    .fetch_all(&mut **tx)
+    .await?)
+}

@@ -1,0 +1,57 @@
+//! What a team may have and what it has reserved, read under the lock that orders its creates.
+
+use crate::{Result, Tx};
+use model::ids::TeamId;
+use model::quota::{Limits, Usage};
+use sqlx::Row as _;
+
+/// A team's limits and what its servers have reserved. Snapshots and keys are counted by their own aggregates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// The most that it may have.
+    pub limits: Limits,
+    /// What it has.
+    pub used: Usage,
+}
+
+fn read(row: &sqlx::postgres::PgRow) -> Result<Quota> {
+    let small = |column: &str| -> Result<i64> { Ok(i64::from(row.try_get::<i32, _>(column)?)) };
+    Ok(Quota {
+        limits: Limits {
+            servers: small("servers")?,
+            vcpus: small("vcpus")?,
+            memory_mib: row.try_get("memory_mib")?,
+            disk_gb: row.try_get("disk_gb")?,
+            snapshots: small("snapshots")?,
+            ssh_keys: small("ssh_keys")?,
+        },
+        used: Usage {
+            servers: row.try_get("used_servers")?,
+            vcpus: row.try_get("used_vcpus")?,
+            memory_mib: row.try_get("used_memory_mib")?,
+            disk_gb: row.try_get("used_disk_gb")?,
+            ..Usage::default()
+        },
+    })
+}
+
+/// Locks the quota of the transaction's team and sums its reservations; one round trip, two snapshots.
+pub async fn lock(tx: &mut Tx) -> Result<Quota> {
+    read(&sqlx::query("SELECT * FROM lock_quota()").fetch_one(&mut **tx).await?)
+}
+
+/// The same without the lock, for showing.
+pub async fn of(tx: &mut Tx, team: TeamId) -> Result<Quota> {
+    read(
+        &sqlx::query(
+            "SELECT q.servers, q.vcpus, q.memory_mib, q.disk_gb, q.snapshots, q.ssh_keys,
+                    count(r.server_id) AS used_servers, coalesce(sum(r.vcpus), 0)::bigint AS used_vcpus,
+                    coalesce(sum(r.memory_mib), 0)::bigint AS used_memory_mib,
+                    coalesce(sum(r.disk_gb), 0)::bigint AS used_disk_gb
+             FROM quotas q LEFT JOIN reservations r ON r.team_id = q.team_id WHERE q.team_id = $1 GROUP BY q.team_id",
+        )
+        .bind(team.0)
+        .fetch_one(&mut **tx)
+        .await?,
+    )
+}

@@ -1,0 +1,19 @@
+//! Servers: the rows that requests write, the room they reserve, and what was seen of them.
+
+mod changes;
+mod create;
+mod place;
+mod read;
+mod seen;
+
+pub use changes::{
+    Growth, Leaving, destroy, erase, ids_tagged, request_destroy, reserve_growth, set_answered, set_backups, set_image,
+    set_name, set_resources, set_wanted_power,
+};
+pub use create::{
+    Ground, GroundChoice, Image, ImageChoice, Key, KeyChoice, NewServer, NewServers, Region, Size, Vpc, ground, insert,
+    size,
+};
+pub use place::{Candidate, candidates, confirm, place, unplace};
+pub use read::{Filter, ImageOf, Server, Work, by_ids, get, list, neighbor_groups, neighbors, on_region, work};
+pub use seen::{Seen, next_generation, record};
