@@ -17,7 +17,7 @@ pub(crate) use feed::Feed;
 pub(crate) use guard::{Guard, check};
 pub use guard::{Authenticated, Presented};
 pub use json::{Json, LARGEST_BODY, RawJson};
-pub use paging::{LARGEST_PAGE, Paging};
+pub use paging::{PageParameters, Paging};
 pub use path::{Id, Ids};
 pub use problem::{Problem, Result};
 pub use query::Query;

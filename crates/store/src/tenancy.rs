@@ -5,6 +5,7 @@ use crate::{Error, Result, Store, Tx};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
 use model::ids::{InstallationId, OrganizationId, TeamId, TokenId};
+use model::quota::Limits;
 use sha2::{Digest, Sha256};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -15,27 +16,8 @@ use uuid::Uuid;
 pub const SECRET_PREFIX: &str = "cairn_";
 
 /// The limits that a new team begins with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Servers.
-    pub servers: i32,
-    /// Virtual CPUs of all servers.
-    pub vcpus: i32,
-    /// Memory of all servers, in MiB.
-    pub memory_mib: i64,
-    /// Disk of all servers, in GB.
-    pub disk_gb: i64,
-    /// Snapshots.
-    pub snapshots: i32,
-    /// Registered SSH keys.
-    pub ssh_keys: i32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { servers: 25, vcpus: 200, memory_mib: 400 * 1024, disk_gb: 4000, snapshots: 100, ssh_keys: 100 }
-    }
-}
+pub const USUAL_LIMITS: Limits =
+    Limits { servers: 25, vcpus: 200, memory_mib: 400 * 1024, disk_gb: 4000, snapshots: 100, ssh_keys: 100 };
 
 /// A token as authentication needs it. Never the secret, which is not kept anywhere.
 #[derive(Clone, Debug)]
@@ -95,7 +77,7 @@ pub struct Bootstrapped {
     pub token: Minted,
 }
 
-/// The team and its limits, as `GET /v2/account` shows them.
+/// A team, as `GET /v2/account` shows it.
 #[derive(Clone, Debug)]
 pub struct Account {
     /// The team.
@@ -104,8 +86,8 @@ pub struct Account {
     pub name: String,
     /// Where its mail goes.
     pub email: String,
-    /// Its limits.
-    pub limits: Limits,
+    /// How many servers it may have.
+    pub server_limit: i32,
 }
 
 /// SHA-256 of a secret, by which a token is found.
@@ -228,6 +210,7 @@ pub async fn create_team(
     limits: Limits,
 ) -> Result<TeamId> {
     let id = TeamId(Uuid::now_v7());
+    let small = |limit: i64| i32::try_from(limit).unwrap_or(i32::MAX);
     sqlx::query(
         "WITH team AS (INSERT INTO teams (id, organization_id, name, email) VALUES ($1, $2, $3, $4) RETURNING id)
          INSERT INTO quotas (team_id, servers, vcpus, memory_mib, disk_gb, snapshots, ssh_keys)
@@ -237,12 +220,12 @@ pub async fn create_team(
     .bind(organization.0)
     .bind(name)
     .bind(email)
-    .bind(limits.servers)
-    .bind(limits.vcpus)
+    .bind(small(limits.servers))
+    .bind(small(limits.vcpus))
     .bind(limits.memory_mib)
     .bind(limits.disk_gb)
-    .bind(limits.snapshots)
-    .bind(limits.ssh_keys)
+    .bind(small(limits.snapshots))
+    .bind(small(limits.ssh_keys))
     .execute(&mut **tx)
     .await?;
     Ok(id)
@@ -260,7 +243,7 @@ pub async fn bootstrap(store: &Store, organization: &str, team: &str, email: &st
         return Ok(None);
     }
     let organization = create_organization(&mut tx, organization).await?;
-    let team = create_team(&mut tx, organization, team, email, Limits::default()).await?;
+    let team = create_team(&mut tx, organization, team, email, USUAL_LIMITS).await?;
     let token = mint_token(&mut tx, team, "first token", &[]).await?;
     tx.commit().await?;
     Ok(Some(Bootstrapped { organization, team, token }))
@@ -276,17 +259,16 @@ pub async fn installation(store: &Store) -> Result<InstallationId> {
     Ok(InstallationId(id))
 }
 
-/// The team and its limits.
+/// The team of a request.
 pub async fn account(store: &Store, team: TeamId) -> Result<Account> {
     let mut tx = store.tenant(team).await?;
     let row = sqlx::query(
-        "SELECT t.name, t.email, q.servers, q.vcpus, q.memory_mib, q.disk_gb, q.snapshots, q.ssh_keys
-         FROM teams t JOIN quotas q ON q.team_id = t.id WHERE t.id = $1",
+        "SELECT t.name, t.email, q.servers FROM teams t JOIN quotas q ON q.team_id = t.id WHERE t.id = $1",
     )
     .bind(team.0)
     .fetch_one(&mut *tx)
     .await?;
-    Ok(Account { team, name: row.try_get("name")?, email: row.try_get("email")?, limits: limits(&row)? })
+    Ok(Account { team, name: row.try_get("name")?, email: row.try_get("email")?, server_limit: row.try_get("servers")? })
 }
 
 /// How many snapshots a team has.
@@ -295,26 +277,4 @@ pub async fn count_snapshots(tx: &mut Tx, team: TeamId) -> Result<i64> {
         "SELECT count(*) FROM images WHERE team_id = $1 AND kind = 'snapshot' AND deleted_at IS NULL",
     );
     Ok(count.bind(team.0).fetch_one(&mut **tx).await?)
-}
-
-/// The limits of a team, under a lock that orders everything which counts against them.
-pub async fn lock_limits(tx: &mut Tx, team: TeamId) -> Result<Limits> {
-    let row = sqlx::query(
-        "SELECT servers, vcpus, memory_mib, disk_gb, snapshots, ssh_keys FROM quotas WHERE team_id = $1 FOR UPDATE",
-    )
-    .bind(team.0)
-    .fetch_one(&mut **tx)
-    .await?;
-    limits(&row)
-}
-
-fn limits(row: &PgRow) -> Result<Limits> {
-    Ok(Limits {
-        servers: row.try_get("servers")?,
-        vcpus: row.try_get("vcpus")?,
-        memory_mib: row.try_get("memory_mib")?,
-        disk_gb: row.try_get("disk_gb")?,
-        snapshots: row.try_get("snapshots")?,
-        ssh_keys: row.try_get("ssh_keys")?,
-    })
 }

@@ -12,22 +12,21 @@ use wire::cloud::{QuotaAmounts, QuotaResponse};
 pub(super) async fn show(State(api): State<Api>, Authenticated(caller): Authenticated) -> Result<Json<QuotaResponse>> {
     let mut tx = api.store().tenant(caller.team).await?;
     let quota = store::quota::of(&mut tx, caller.team).await?;
-    let ssh_keys = store::keys::count(&mut tx, caller.team).await?;
-    let limits = QuotaAmounts {
-        servers: quota.servers.0,
-        vcpus: quota.vcpus.0,
-        memory_mib: quota.memory_mib.0,
-        disk_gb: quota.disk_gb.0,
-        snapshots: quota.snapshots,
-        ssh_keys: quota.ssh_keys,
-    };
-    let used = QuotaAmounts {
-        servers: quota.servers.1,
-        vcpus: quota.vcpus.1,
-        memory_mib: quota.memory_mib.1,
-        disk_gb: quota.disk_gb.1,
+    let used = model::quota::Usage {
         snapshots: store::tenancy::count_snapshots(&mut tx, caller.team).await?,
-        ssh_keys,
+        ssh_keys: store::keys::count(&mut tx, caller.team).await?,
+        ..quota.used
     };
-    Ok(Json(QuotaResponse { limits, used }))
+    Ok(Json(QuotaResponse { limits: wire(quota.limits), used: wire(used) }))
+}
+
+fn wire(amounts: model::quota::Amounts) -> QuotaAmounts {
+    QuotaAmounts {
+        servers: amounts.servers,
+        vcpus: amounts.vcpus,
+        memory_mib: amounts.memory_mib,
+        disk_gb: amounts.disk_gb,
+        snapshots: amounts.snapshots,
+        ssh_keys: amounts.ssh_keys,
+    }
 }

@@ -13,7 +13,7 @@ pub(super) async fn show(State(api): State<Api>, Authenticated(caller): Authenti
     let account = store::tenancy::account(api.store(), caller.team).await?;
     Ok(Json(AccountResponse {
         account: Account {
-            droplet_limit: i64::from(account.limits.servers),
+            droplet_limit: i64::from(account.server_limit),
             // Not offered yet. Clients take a volume limit of 0 for "any number", so it is left out.
             floating_ip_limit: 0,
             reserved_ip_limit: Some(0),

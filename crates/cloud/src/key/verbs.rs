@@ -15,13 +15,12 @@ pub async fn create(store: &Store, caller: &Caller, name: &str, public_key: &str
     let name = KeyName::parse(name)?;
     let key = PublicKey::parse(public_key)?;
     let mut tx = store.tenant(caller.team).await?;
-    let limits = store::quota::lock(&mut tx).await?;
-    let used = keys::count(&mut tx, caller.team).await?;
+    let quota = store::quota::lock(&mut tx).await?;
+    let used = Amounts { ssh_keys: keys::count(&mut tx, caller.team).await?, ..quota.used };
     let inserted = keys::insert(&mut tx, caller.team, name.as_str(), key.line(), key.fingerprint()).await?;
     // Before the limit: who has the key already is not helped by being told to delete another.
     let id = inserted.ok_or_else(|| Refusal::field("public_key", "SSH Key is already in use on your account"))?;
-    let limits = Amounts { ssh_keys: limits.limits.ssh_keys, ..Amounts::default() };
-    quota::admit(&limits, &Amounts { ssh_keys: used, ..Amounts::default() }, &Amounts::ssh_key())?;
+    quota::admit(&quota.limits, &used, &Amounts::ssh_key())?;
     let key = Key {
         id,
         name: name.as_str().to_owned(),

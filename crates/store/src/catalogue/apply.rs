@@ -1,0 +1,161 @@
+//! Brings the tables up to the operator's file. What is no longer in it is never deleted, because servers may use it: it
+//! becomes unavailable, images become retired, and both come back with their entry.
+
+use super::image;
+use crate::{Error, Result, Store, Tx};
+use model::catalogue::{Catalogue, Pool, PoolKind, Region, Size};
+use serde_json::{Value, json};
+use std::net::IpAddr;
+use uuid::Uuid;
+
+/// What came of it, for the operator's eyes.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Applied {
+    /// Pools (`region/name`) whose range stayed as it was, because addresses of it are rows already and the new range
+    /// would not hold them all.
+    pub kept_pools: Vec<String>,
+    /// Images (slugs) whose checksum is still to be read from its list.
+    pub unresolved_images: Vec<String>,
+}
+
+/// Applies the whole catalogue in one transaction. Doing it again changes nothing; two processes take turns.
+pub async fn apply(store: &Store, catalogue: &Catalogue) -> Result<Applied> {
+    let mut applied = Applied::default();
+    let mut tx = store.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock(7233187002)").execute(&mut *tx).await?;
+    for (place, region) in catalogue.regions.iter().enumerate() {
+        put_region(&mut tx, position(place), region).await?;
+        for pool in &region.pools {
+            if !put_pool(&mut tx, region, pool).await? {
+                applied.kept_pools.push(format!("{}/{}", region.slug, pool.name));
+            }
+        }
+    }
+    let regions: Vec<&str> = catalogue.regions.iter().map(|region| region.slug.as_str()).collect();
+    sqlx::query("UPDATE regions SET available = false WHERE slug <> ALL ($1) AND available")
+        .bind(regions)
+        .execute(&mut *tx)
+        .await?;
+    for (place, size) in catalogue.sizes.iter().enumerate() {
+        put_size(&mut tx, position(place), size).await?;
+    }
+    let sizes: Vec<&str> = catalogue.sizes.iter().map(|size| size.slug.as_str()).collect();
+    sqlx::query("UPDATE sizes SET available = false WHERE slug <> ALL ($1) AND available")
+        .bind(sizes)
+        .execute(&mut *tx)
+        .await?;
+    for entry in &catalogue.images {
+        if !image::put(&mut tx, entry).await? {
+            applied.unresolved_images.push(entry.slug.to_string());
+        }
+    }
+    let images: Vec<&str> = catalogue.images.iter().map(|image| image.slug.as_str()).collect();
+    image::retire_others(&mut tx, &images).await?;
+    tx.commit().await?;
+    Ok(applied)
+}
+
+fn position(place: usize) -> i32 {
+    i32::try_from(place).unwrap_or(i32::MAX)
+}
+
+/// `settings` holds what the provider needs to know, and `overcommit` beside it.
+fn settings(region: &Region) -> Result<Value> {
+    let unreadable = |error: serde_json::Error| Error::Corrupt(format!("settings of region {}: {error}", region.slug));
+    let mut settings = serde_json::to_value(&region.settings).map_err(unreadable)?;
+    if let Some(fields) = settings.as_object_mut() {
+        fields.insert("overcommit".to_owned(), serde_json::to_value(region.overcommit).map_err(unreadable)?);
+    }
+    Ok(settings)
+}
+
+async fn put_region(tx: &mut Tx, position: i32, region: &Region) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO regions (slug, name, provider, settings, features, resolvers, vpc_range, available, position)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         ON CONFLICT (slug) DO UPDATE SET name = $2, provider = $3, settings = $4, features = $5, resolvers = $6,
+             vpc_range = $7, available = $8, position = $9",
+    )
+    .bind(region.slug.as_str())
+    .bind(&region.name)
+    .bind(&region.provider)
+    .bind(settings(region)?)
+    .bind(&region.features)
+    .bind(&region.resolvers)
+    .bind(ipnet::IpNet::V4(region.vpc_range.net()))
+    .bind(region.available)
+    .bind(position)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// False: the pool keeps its range.
+async fn put_pool(tx: &mut Tx, region: &Region, pool: &Pool) -> Result<bool> {
+    let (first, last) = (IpAddr::V4(pool.first()), IpAddr::V4(pool.last()));
+    let kind = match pool.kind {
+        PoolKind::PublicNat => "public_nat",
+        PoolKind::PublicBridged => "public_bridged",
+    };
+    // A range whose addresses are not rows yet may be replaced. Later it may only grow at its end: `next` goes forwards.
+    let fits: bool = sqlx::query_scalar(
+        "INSERT INTO address_pools (id, region, name, kind, range, gateway, first, last, next)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $7)
+         ON CONFLICT (region, name) DO UPDATE SET
+             kind = $4,
+             gateway = CASE WHEN address_pools.range <<= $5 OR address_pools.next = address_pools.first
+                            THEN $6 ELSE address_pools.gateway END,
+             range = CASE WHEN address_pools.next = address_pools.first
+                            OR ($5 >>= address_pools.range AND $7 = address_pools.first AND $8 >= address_pools.last)
+                          THEN $5 ELSE address_pools.range END,
+             last = CASE WHEN address_pools.next = address_pools.first
+                            OR ($5 >>= address_pools.range AND $7 = address_pools.first AND $8 >= address_pools.last)
+                         THEN $8 ELSE address_pools.last END,
+             first = CASE WHEN address_pools.next = address_pools.first THEN $7 ELSE address_pools.first END,
+             next = CASE WHEN address_pools.next = address_pools.first THEN $7 ELSE address_pools.next END
+         RETURNING range = $5 AND first = $7 AND last = $8",
+    )
+    .bind(Uuid::now_v7())
+    .bind(region.slug.as_str())
+    .bind(&pool.name)
+    .bind(kind)
+    .bind(ipnet::IpNet::V4(pool.range.net()))
+    .bind(IpAddr::V4(pool.gateway()))
+    .bind(first)
+    .bind(last)
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(fits)
+}
+
+async fn put_size(tx: &mut Tx, position: i32, size: &Size) -> Result<()> {
+    let too_large = |what: &str| Error::Corrupt(format!("size {}: {what} is too large", size.slug));
+    let regions: Option<Vec<&str>> =
+        size.regions.as_ref().map(|regions| regions.iter().map(|region| region.as_str()).collect());
+    sqlx::query(
+        "INSERT INTO sizes (slug, vcpus, memory_mib, disk_gb, transfer_tb, price_monthly, price_hourly, description,
+                            available, position, regions)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         ON CONFLICT (slug) DO UPDATE SET vcpus = $2, memory_mib = $3, disk_gb = $4, transfer_tb = $5,
+             price_monthly = $6, price_hourly = $7, description = $8, available = $9, position = $10, regions = $11",
+    )
+    .bind(size.slug.as_str())
+    .bind(i32::try_from(size.vcpus).map_err(|_| too_large("vcpus"))?)
+    .bind(i32::try_from(size.memory_mib).map_err(|_| too_large("memory_mib"))?)
+    .bind(i32::try_from(size.disk_gb).map_err(|_| too_large("disk_gb"))?)
+    .bind(size.transfer_tb)
+    .bind(size.price_monthly.micros())
+    .bind(size.price_hourly.micros())
+    .bind(&size.description)
+    .bind(size.available)
+    .bind(position)
+    .bind(regions)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// A checksum as `provider::Checksum` is written.
+pub(super) fn checksum(checksum: &model::checksum::Checksum) -> Value {
+    json!({ checksum.algorithm().as_str(): checksum.hex() })
+}
