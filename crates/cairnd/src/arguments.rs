@@ -52,6 +52,9 @@ pub(crate) struct Flags {
     /// Regions, sizes, images and prices as TOML [default: built in].
     #[arg(long, global = true, value_name = "FILE")]
     catalogue: Option<String>,
+    /// Take a catalogue image from a file of this host instead of fetching it; may be repeated.
+    #[arg(long, global = true, value_name = "SLUG=FILE")]
+    image_file: Vec<String>,
     /// How guests of this host are connected: auto, bridged or user [default: auto].
     #[arg(long, global = true, value_name = "MODE")]
     qemu_networking: Option<String>,
@@ -61,15 +64,15 @@ pub(crate) struct Flags {
     /// text or json [default: text].
     #[arg(long, global = true, value_name = "FORMAT")]
     log_format: Option<String>,
-    /// Which records are logged, e.g. info or cairnd=debug,store=trace [default: info].
+    /// Which records are logged, e.g. debug or info,store=trace [default: info,sqlx=warn].
     #[arg(long, global = true, value_name = "FILTER")]
     log_filter: Option<String>,
 }
 
 impl Flags {
     /// What was given on the command line for this setting.
-    pub(crate) fn value(&self, key: Key) -> Option<&str> {
-        match key {
+    pub(crate) fn value(&self, key: Key) -> Option<String> {
+        let flag = match key {
             Key::DataDir => self.data_dir.as_deref(),
             Key::ListenHttp => self.listen_http.as_deref(),
             Key::ListenHttps => self.listen_https.as_deref(),
@@ -79,7 +82,10 @@ impl Flags {
             Key::WorkConcurrency => self.work_concurrency.as_deref(),
             Key::LogFormat => self.log_format.as_deref(),
             Key::LogFilter => self.log_filter.as_deref(),
+            Key::ImageFiles if self.image_file.is_empty() => None,
+            Key::ImageFiles => return Some(self.image_file.join(",")),
             _ => None,
-        }
+        };
+        flag.map(str::to_owned)
     }
 }

@@ -24,7 +24,15 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// in the kernel's queue instead of being refused.
 pub(crate) struct Sockets {
     http: Option<TcpListener>,
-    https: Option<TcpListener>,
+    https: Option<Secure>,
+}
+
+/// A socket with what TLS needs. Loaded as early, so that a certificate that cannot be used stops the start, and so
+/// that whoever finds the service ready finds `ca.pem` too.
+struct Secure {
+    listener: TcpListener,
+    certificates: Certificates,
+    config: RustlsConfig,
 }
 
 impl Sockets {
@@ -37,19 +45,20 @@ impl Sockets {
         let open = |key: Key, address: Option<SocketAddr>| {
             address.map(|address| bind(address).map_err(|error| cannot_listen(key, address, &error))).transpose()
         };
-        Ok(Self {
-            http: open(Key::ListenHttp, settings.listen_http)?,
-            https: open(Key::ListenHttps, settings.listen_https)?,
-        })
+        let http = open(Key::ListenHttp, settings.listen_http)?;
+        let https = match open(Key::ListenHttps, settings.listen_https)? {
+            None => None,
+            Some(listener) => {
+                let certificates = Certificates::from_settings(settings);
+                let config = RustlsConfig::from_config(certificates.load()?);
+                Some(Secure { listener, certificates, config })
+            }
+        };
+        Ok(Self { http, https })
     }
 
     /// Answers requests until `stopping`, then finishes what is under way.
-    pub(crate) async fn serve(
-        self,
-        router: Router,
-        certificates: Certificates,
-        stopping: CancellationToken,
-    ) -> Result<()> {
+    pub(crate) async fn serve(self, router: Router, stopping: CancellationToken) -> Result<()> {
         let handle = Handle::new();
         let mut servers = JoinSet::new();
         if let Some(listener) = self.http {
@@ -59,9 +68,8 @@ impl Sockets {
             tracing::info!("answering on http://{address}");
         }
         let mut fresh = tokio::spawn(std::future::pending());
-        if let Some(listener) = self.https {
+        if let Some(Secure { listener, certificates, config }) = self.https {
             let address = listener.local_addr()?;
-            let config = RustlsConfig::from_config(certificates.load()?);
             let server = with_limits(axum_server::from_tcp_rustls(listener, config.clone())?).handle(handle.clone());
             servers.spawn(server.serve(router.into_make_service_with_connect_info::<SocketAddr>()));
             tracing::info!("answering on https://{address}");

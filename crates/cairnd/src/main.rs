@@ -3,19 +3,28 @@
 //! opposite one.
 
 mod arguments;
+mod background;
 mod certificates;
+mod checksums;
+mod dev;
+mod figures;
 mod files;
 mod listen;
 mod logs;
+mod prepare;
+mod regions;
+mod roles;
 mod settings;
 mod stopping;
 
 use anyhow::Result;
 use arguments::{Arguments, Command};
 use clap::Parser;
+use roles::Role;
 use settings::Settings;
 use std::io::Write;
 use std::process::ExitCode;
+use store::Store;
 
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
@@ -32,19 +41,31 @@ fn run(arguments: &Arguments) -> Result<()> {
     let settings = Settings::read(&arguments.flags, &|name| std::env::var(name).ok())?;
     logs::start(&settings);
     // Two providers are in the tree; without a choice, rustls would refuse to pick one.
-    rustls::crypto::ring::default_provider().install_default().map_err(|_| anyhow::anyhow!("BUG: two TLS providers"))?;
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("BUG: two TLS providers"))?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command(arguments.command, settings))
 }
 
 async fn command(command: Command, settings: Settings) -> Result<()> {
     files::ensure_directory(&settings.data_dir)?;
     let stopping = stopping::on_signals()?;
-    match command {
-        Command::Migrate => anyhow::bail!("not wired yet"),
-        _ => {
-            settings.require_database()?;
-            let certificates = certificates::Certificates::from_settings(&settings);
-            listen::Sockets::open(&settings)?.serve(axum::Router::new(), certificates, stopping).await
-        }
-    }
+    let role = match command {
+        Command::Dev => return dev::run(&settings, stopping).await,
+        Command::Migrate => return migrate(&settings).await,
+        Command::Serve => Role::Serve,
+        Command::Work => Role::Work,
+        Command::Observe => Role::Observe,
+    };
+    let url = settings.require_database()?;
+    let sockets = roles::sockets(&settings, &[role])?;
+    let store = Store::connect(url, settings.database_connections).await?;
+    roles::run(&settings, store, &[role], sockets, stopping).await
+}
+
+async fn migrate(settings: &Settings) -> Result<()> {
+    let store = Store::connect(settings.require_database()?, settings.database_connections).await?;
+    prepare::database(settings, &store).await?;
+    tracing::info!("the database is at this version, and the catalogue is applied");
+    Ok(())
 }

@@ -7,6 +7,7 @@ pub(crate) use key::Key;
 
 use crate::arguments::Flags;
 use layers::{Given, Layers};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -83,6 +84,8 @@ pub(crate) struct Settings {
     pub(crate) public_url: String,
     /// The operator's catalogue; the built-in one otherwise.
     pub(crate) catalogue: Option<PathBuf>,
+    /// Images of the catalogue that are files on this host: slug and path.
+    pub(crate) image_files: BTreeMap<String, String>,
     /// Plain HTTP.
     pub(crate) listen_http: Option<SocketAddr>,
     /// HTTPS.
@@ -123,6 +126,7 @@ impl Settings {
                 None => default_public_url(listen_http, listen_https),
             },
             catalogue: layers.get(Key::Catalogue)?.map(|given| existing_file(&given)).transpose()?,
+            image_files: layers.get(Key::ImageFiles)?.map(|given| image_files(&given)).transpose()?.unwrap_or_default(),
             listen_http,
             listen_https,
             certificate: certificate(&layers)?,
@@ -186,6 +190,17 @@ fn existing_file(given: &Given) -> Result<PathBuf, Problem> {
     }
 }
 
+fn image_files(given: &Given) -> Result<BTreeMap<String, String>, Problem> {
+    let pair = |pair: &str| match pair.trim().split_once('=') {
+        Some((slug, file)) if !slug.is_empty() && file.starts_with('/') => Ok((slug.to_owned(), file.to_owned())),
+        _ => Err(given.problem(
+            format_args!("has {pair:?}, which is not an image with its file"),
+            "write debian-12-x64=/path/to/image.qcow2; several are separated by commas",
+        )),
+    };
+    given.text.split(',').filter(|text| !text.trim().is_empty()).map(pair).collect()
+}
+
 fn address(layers: &Layers<'_>, key: Key, default_port: u16) -> Result<Option<SocketAddr>, Problem> {
     let Some(given) = layers.get(key)? else {
         return Ok(Some(SocketAddr::from(([127, 0, 0, 1], default_port))));
@@ -241,7 +256,7 @@ pub(crate) fn host_name() -> String {
 }
 
 fn certificate(layers: &Layers<'_>) -> Result<Option<CertificateFiles>, Problem> {
-    match (layers.get(Key::TlsCertificate)?, layers.get(Key::TlsPrivateKey)?) {
+    match (layers.get(Key::TlsCertificate)?, layers.get(Key::TlsSecret)?) {
         (None, None) => Ok(None),
         (Some(certificate), Some(key)) => {
             Ok(Some(CertificateFiles { certificate: existing_file(&certificate)?, key: existing_file(&key)? }))
@@ -279,7 +294,7 @@ fn word<T: Copy>(layers: &Layers<'_>, key: Key, choices: &[(&str, T)]) -> Result
 }
 
 fn log_filter(layers: &Layers<'_>) -> Result<String, Problem> {
-    let Some(given) = layers.get(Key::LogFilter)? else { return Ok("info".to_owned()) };
+    let Some(given) = layers.get(Key::LogFilter)? else { return Ok("info,sqlx=warn".to_owned()) };
     match given.text.parse::<tracing_subscriber::EnvFilter>() {
         Ok(_) => Ok(given.text),
         Err(error) => Err(given.problem(

@@ -8,10 +8,11 @@ pub(crate) enum Key {
     DatabaseConnections,
     PublicUrl,
     Catalogue,
+    ImageFiles,
     ListenHttp,
     ListenHttps,
     TlsCertificate,
-    TlsPrivateKey,
+    TlsSecret,
     QemuStateDir,
     QemuNetworking,
     WorkConcurrency,
@@ -23,16 +24,17 @@ pub(crate) enum Key {
 
 impl Key {
     /// Every setting there is.
-    pub(crate) const ALL: [Key; 16] = [
+    pub(crate) const ALL: [Key; 17] = [
         Key::DataDir,
         Key::DatabaseUrl,
         Key::DatabaseConnections,
         Key::PublicUrl,
         Key::Catalogue,
+        Key::ImageFiles,
         Key::ListenHttp,
         Key::ListenHttps,
         Key::TlsCertificate,
-        Key::TlsPrivateKey,
+        Key::TlsSecret,
         Key::QemuStateDir,
         Key::QemuNetworking,
         Key::WorkConcurrency,
@@ -50,10 +52,11 @@ impl Key {
             Key::DatabaseConnections => "database.connections",
             Key::PublicUrl => "public_url",
             Key::Catalogue => "catalogue",
+            Key::ImageFiles => "image_files",
             Key::ListenHttp => "listen.http",
             Key::ListenHttps => "listen.https",
             Key::TlsCertificate => "tls.certificate",
-            Key::TlsPrivateKey => "tls.key",
+            Key::TlsSecret => "tls.key",
             Key::QemuStateDir => "qemu.state_dir",
             Key::QemuNetworking => "qemu.networking",
             Key::WorkConcurrency => "work.concurrency",
@@ -74,6 +77,9 @@ impl Key {
 
     /// Its flag on the command line (for those that have one).
     pub(crate) fn flag(self) -> String {
+        if self == Key::ImageFiles {
+            return "--image-file".to_owned();
+        }
         format!("--{}", self.name().replace(['.', '_'], "-"))
     }
 }

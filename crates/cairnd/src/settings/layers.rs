@@ -63,7 +63,7 @@ impl<'a> Layers<'a> {
     /// The value that counts for `key`. An empty variable counts as unset.
     pub(super) fn get(&self, key: Key) -> Result<Option<Given>, Problem> {
         if let Some(text) = self.flags.value(key) {
-            return Ok(Some(Given { key, text: text.to_owned(), origin: Origin::Flag(key.flag()) }));
+            return Ok(Some(Given { key, text, origin: Origin::Flag(key.flag()) }));
         }
         if let Some(text) = (self.variables)(&key.variable()).filter(|text| !text.is_empty()) {
             return Ok(Some(Given { key, text, origin: Origin::Variable(key.variable()) }));
@@ -73,6 +73,11 @@ impl<'a> Layers<'a> {
         let text = match value {
             Value::String(text) => text.clone(),
             Value::Integer(number) => number.to_string(),
+            // The one setting that is a table of the operator's own words; the other layers write it as a=b,c=d.
+            Value::Table(files) if key == Key::ImageFiles => {
+                let pair = |(slug, file): (&String, &Value)| format!("{slug}={}", file.as_str().unwrap_or_default());
+                files.iter().map(pair).collect::<Vec<_>>().join(",")
+            }
             other => {
                 let given = Given { key, text: String::new(), origin: Origin::File(path.clone()) };
                 return Err(given.problem(
@@ -148,7 +153,9 @@ fn names(table: &Table) -> Vec<String> {
     table
         .iter()
         .flat_map(|(name, value)| match value {
-            Value::Table(inner) => names(inner).into_iter().map(|rest| format!("{name}.{rest}")).collect(),
+            Value::Table(inner) if name != Key::ImageFiles.name() => {
+                names(inner).into_iter().map(|rest| format!("{name}.{rest}")).collect()
+            }
             _ => vec![name.clone()],
         })
         .collect()

@@ -1,0 +1,89 @@
+//! The roles that nobody talks to: workers carry workflows forward, observers look at the regions.
+
+use crate::checksums;
+use crate::regions;
+use crate::roles::Role;
+use crate::settings::Settings;
+use anyhow::{Context, Result};
+use cloud::Site;
+use model::ids::RegionSlug;
+use std::sync::Arc;
+use std::time::Duration;
+use store::Store;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// A region is looked at this often. Steps look for themselves, so this is only for what changes behind our back.
+const LOOKED_AT_EVERY: Duration = Duration::from_secs(10);
+
+/// Starts what `roles` asks for, without waiting for providers. Each task ends after `hand_back` is cancelled.
+pub(crate) fn start(
+    settings: &Settings,
+    store: &Store,
+    roles: &[Role],
+    hand_back: CancellationToken,
+) -> JoinSet<Result<()>> {
+    let mut tasks = JoinSet::new();
+    let wanted: Vec<Role> = roles.iter().copied().filter(|role| *role != Role::Serve).collect();
+    if wanted.is_empty() {
+        return tasks;
+    }
+    if wanted.contains(&Role::Observe) {
+        let (store, hand_back) = (store.clone(), hand_back.clone());
+        tasks.spawn(async move {
+            checksums::keep_resolved(&store, &hand_back).await;
+            Ok(())
+        });
+    }
+    let (settings, store) = (settings.clone(), store.clone());
+    tasks.spawn(async move { run(&settings, store, &wanted, hand_back).await });
+    tasks
+}
+
+async fn run(settings: &Settings, store: Store, roles: &[Role], hand_back: CancellationToken) -> Result<()> {
+    let installation = store::tenancy::installation(&store).await?;
+    let providers = Arc::new(regions::connect(settings, installation).await?);
+    let site = Site { store: store.clone(), installation, providers };
+    let mut tasks = JoinSet::new();
+    if roles.contains(&Role::Observe) {
+        for region in site.providers.keys().cloned() {
+            tasks.spawn(observe(site.clone(), region, hand_back.clone()));
+        }
+    }
+    if roles.contains(&Role::Work) {
+        let registry = cloud::registry().context("BUG: the workflows contradict each other")?;
+        let mut options = workflow::Options::default();
+        options.concurrency = settings.work_concurrency;
+        let engine = workflow::Engine::new(store, registry, Arc::new(site), options);
+        tasks.spawn(async move { engine.run(hand_back).await });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.context("BUG: a role panicked")?;
+    }
+    Ok(())
+}
+
+/// Looks at one region again and again.
+async fn observe(site: Site, region: RegionSlug, hand_back: CancellationToken) {
+    let mut failing = false;
+    loop {
+        match cloud::server::observe::region(&site, &region).await {
+            Ok(scan) => {
+                if failing || scan.changed > 0 || scan.missing > 0 {
+                    tracing::info!(%region, guests = scan.guests, changed = scan.changed, missing = scan.missing, "looked");
+                }
+                failing = false;
+            }
+            // Said once, not every few seconds: a region that is away stays away for a while.
+            Err(fault) if !failing => {
+                tracing::warn!(%region, %fault, "the region cannot be looked at");
+                failing = true;
+            }
+            Err(fault) => tracing::debug!(%region, %fault, "the region still cannot be looked at"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOKED_AT_EVERY) => {}
+            () = hand_back.cancelled() => return,
+        }
+    }
+}
