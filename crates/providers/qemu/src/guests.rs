@@ -152,7 +152,11 @@ impl Region {
         let (place, user) = (forming.clone(), record.user);
         blocking(move || {
             durable::remove(&place.directory)?;
-            make_directory(&place.directory, 0o711, None)?;
+            // QEMU may pass through to the files that it needs, and nobody else may: a base image is readable for
+            // everybody who reaches it, and may be another server's snapshot.
+            make_directory(&place.directory, if user.is_some() { 0o710 } else { 0o700 }, None)?;
+            let entered = std::os::unix::fs::chown(&place.directory, None, user);
+            entered.map_err(|error| crate::fault::from_io(place.directory.display(), &error))?;
             make_directory(&place.run(), 0o700, user)
         })
         .await?;

@@ -39,7 +39,7 @@ impl Region {
             ImageSource::File { .. } => {}
         }
         let (region, image, source) = (Arc::clone(self), *image, source.clone());
-        let subject = format!("image {}", image.image);
+        let subject = fetching(&image);
         let task = self.tasks.begin(subject, |progress| async move { region.bring(image, source, progress).await });
         Ok(Begun::Task(task))
     }
@@ -47,8 +47,10 @@ impl Region {
     /// See [`provider::Provider::delete_image`]. The guests made from it keep its bytes alive by links of their own.
     pub(crate) async fn delete_image(&self, image: &ImageRef) -> Result<Begun> {
         let path = self.own_image(image)?;
+        // Only a fetch can be given up halfway; a snapshot's job must be closed in QEMU, so it is waited for.
+        self.tasks.give_up(&fetching(image));
         let held = locks::take(&self.layout.locks(), &lock_name(image), Duration::from_secs(5)).await?;
-        let part = [self.layout.download(image, "part"), self.layout.download(image, "validator")];
+        let part = ["part", "validator", "converted"].map(|extension| self.layout.download(image, extension));
         blocking(move || {
             durable::remove(&path)?;
             part.iter().try_for_each(|path| durable::remove(path))
@@ -155,6 +157,11 @@ pub(crate) fn publish(ready: &Path, place: &Path) -> Result<()> {
     file.set_permissions(std::fs::Permissions::from_mode(0o444)).map_err(|error| io(&error))?;
     file.sync_all().map_err(|error| io(&error))?;
     durable::rename(ready, place)
+}
+
+/// What the task that brings an image in is about.
+fn fetching(image: &ImageRef) -> String {
+    format!("fetching image {}", image.image)
 }
 
 /// The name of an image's lock.

@@ -57,6 +57,10 @@ impl GuestPlace {
     pub(crate) fn seed(&self, generation: u64) -> PathBuf {
         self.directory.join(format!("seed-{generation}.img"))
     }
+    /// Exists while the guest's file systems are frozen.
+    pub(crate) fn frozen(&self) -> PathBuf {
+        self.directory.join("frozen")
+    }
     /// A snapshot of this guest while it is being written.
     pub(crate) fn snapshot(&self, image: &ImageRef) -> PathBuf {
         self.directory.join(format!("snapshot-{}.qcow2", image.image))

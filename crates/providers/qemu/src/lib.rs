@@ -4,9 +4,8 @@
 //! itself runs on its own and does not notice. See `layout` for the files, `process` for how a process is found again,
 //! `network` and `rules` for what is done to the host's network as root, `user_network` for what works without.
 //!
-//! Needs QEMU 7.2 or newer, `setsid` (util-linux), and for bridged networking `ip` (iproute2) and `nft`. A service
-//! manager that ends all processes of its unit (systemd's default `KillMode`) ends the guests too, unless control
-//! groups work here: set `KillMode=process`.
+//! Needs QEMU 7.2 or newer, `setsid` and `setpriv` (util-linux), and for bridged networking `ip` (iproute2) and `nft`.
+//! A service manager that ends all processes of its unit (systemd's default) ends the guests too: `KillMode=process`.
 
 mod agent;
 mod command_line;

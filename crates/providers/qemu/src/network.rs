@@ -259,8 +259,11 @@ impl Network {
 
 /// A kernel setting. Where it cannot be set (a container), guests lack something and everything else works.
 fn set(path: &str, value: &str) {
-    if std::fs::read_to_string(path).is_ok_and(|now| now.trim() == value) {
-        return;
+    match std::fs::read_to_string(path) {
+        Ok(now) if now.trim() == value => return,
+        // A kernel without IPv6 has nothing to switch off.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+        _ => {}
     }
     if let Err(error) = std::fs::write(path, value) {
         tracing::warn!(path, %error, "a kernel setting could not be changed");

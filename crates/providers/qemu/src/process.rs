@@ -128,13 +128,13 @@ impl Process {
     }
 }
 
-/// Whom QEMU runs as.
+/// Whom QEMU runs as, when we are root.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Identity {
-    /// User.
+    /// User, and the group of the same number.
     pub(crate) user: u32,
-    /// Group.
-    pub(crate) group: u32,
+    /// The group that opens `/dev/kvm`, where that is used.
+    pub(crate) device: Option<u32>,
 }
 
 /// Starts QEMU and waits until it answers at its monitor.
@@ -152,13 +152,9 @@ pub(crate) async fn start(
     for stale in [PIDFILE, qmp::SOCKET, crate::agent::SOCKET] {
         crate::durable::remove(&run.join(stale))?;
     }
-    let mut command = Command::new("setsid");
+    let mut command = command_as(identity);
     command.arg("--fork").arg(qemu).args(arguments).current_dir(&run);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    if let Some(Identity { user, group }) = identity {
-        // This also drops every supplementary group.
-        command.uid(user).gid(group);
-    }
     let mut child = command.spawn().map_err(|error| crate::fault::from_io("running setsid", &error))?;
     let complaints = child.stderr.take();
     let status = child.wait().await.map_err(|error| crate::fault::from_io("waiting for setsid", &error))?;
@@ -176,6 +172,19 @@ pub(crate) async fn start(
         }
     }
     find(place, record)?.ok_or_else(|| Fault::transient("QEMU answered and was gone"))
+}
+
+/// `setsid`, through `setpriv` where rights are to be given up.
+fn command_as(identity: Option<Identity>) -> Command {
+    let Some(Identity { user, device }) = identity else { return Command::new("setsid") };
+    let mut command = Command::new("setpriv");
+    command.args([format!("--reuid={user}"), format!("--regid={user}")]);
+    match device {
+        Some(group) => command.arg(format!("--groups={group}")),
+        None => command.arg("--clear-groups"),
+    };
+    command.args(["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "setsid"]);
+    command
 }
 
 async fn all_of(stream: Option<ChildStderr>) -> String {

@@ -81,14 +81,13 @@ impl Region {
         self.separate_users.then(|| self.config.guest_user_base.saturating_add(number))
     }
 
-    /// The same with its group, which opens `/dev/kvm` where that is used.
+    /// The same with the group that opens `/dev/kvm` where that is used.
     pub(crate) fn identity(&self, record: &Record) -> Option<Identity> {
-        let user = record.user?;
-        let group = match self.acceleration {
-            Acceleration::Kvm => host::kvm_group().unwrap_or(user),
-            Acceleration::Translation => user,
+        let device = match self.acceleration {
+            Acceleration::Kvm => host::kvm_group(),
+            Acceleration::Translation => None,
         };
-        Some(Identity { user, group })
+        record.user.map(|user| Identity { user, device })
     }
 
     /// Every guest of ours with its record.
@@ -122,6 +121,7 @@ impl Region {
             let Ok(place) = self.layout.named(guest) else { continue };
             if let Found::Guest(record) = Record::read(&place)? {
                 crate::guests::remove_superseded(&place, &record)?;
+                crate::snapshot::thaw_forgotten(&place).await?;
             }
         }
         match &self.network {
@@ -145,11 +145,11 @@ fn prepare(config: &Config) -> Result<()> {
         let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(path);
         made.map_err(|error| crate::fault::from_io(format!("making {}", path.display()), &error))
     };
-    // Guests' users pass through, and list nothing.
-    for open in [config.state_dir.clone(), layout.guests(), layout.images()] {
+    // Guests' users pass through, each to its own directory, and list nothing.
+    for open in [config.state_dir.clone(), layout.guests()] {
         make(&open, 0o711)?;
     }
-    for closed in [layout.downloads(), layout.networks(), layout.locks()] {
+    for closed in [layout.images(), layout.downloads(), layout.networks(), layout.locks()] {
         make(&closed, 0o700)?;
     }
     let ours = config.installation.to_string();

@@ -30,7 +30,7 @@ impl Region {
         }
         let region = Arc::clone(self);
         let (guest, image) = (guest.clone(), *image);
-        let subject = format!("image {}", image.image);
+        let subject = format!("snapshot as image {}", image.image);
         let task = self.tasks.begin(subject, |progress| async move { region.take(guest, image, progress).await });
         Ok(Begun::Task(task))
     }
@@ -95,18 +95,17 @@ impl Region {
             "auto-dismiss": false, "on-target-error": "report",
         });
         // A guest without an agent, or one that does not answer in time, is copied as it stands.
-        let mut agent = Agent::connect(&owned.place.run()).await.ok();
-        if let Some(agent) = &mut agent
-            && let Err(fault) = agent.freeze().await
-        {
+        let Ok(mut agent) = Agent::connect(&owned.place.run()).await else {
+            return monitor.call("blockdev-backup", backup).await.map(drop);
+        };
+        // Should we die before the thaw, the next one of us does it.
+        durable::write_new(&owned.place.frozen(), b"", 0o600)?;
+        if let Err(fault) = agent.freeze().await {
             tracing::info!(guest = owned.place.name, fault = %fault.detail, "the guest was not quiesced");
         }
         let begun = monitor.call("blockdev-backup", backup).await;
-        if let Some(agent) = &mut agent
-            && let Err(fault) = agent.thaw().await
-        {
-            tracing::warn!(guest = owned.place.name, fault = %fault.detail, "the guest was not thawed");
-        }
+        drop(agent);
+        thaw_forgotten(&owned.place).await?;
         begun.map(drop)
     }
 
@@ -118,6 +117,25 @@ impl Region {
         let user = owned.record.user;
         blocking(move || own_file(&target, 0o600, user)).await
     }
+}
+
+/// Thaws a guest that was frozen for a snapshot. A frozen guest hangs, so this is tried more than once; a guest that
+/// was stopped meanwhile thawed with that.
+pub(crate) async fn thaw_forgotten(place: &GuestPlace) -> Result<()> {
+    if !place.frozen().exists() {
+        return Ok(());
+    }
+    for _ in 0..5 {
+        let thawed = match Agent::connect(&place.run()).await {
+            Ok(mut agent) => agent.thaw().await,
+            Err(fault) => Err(fault),
+        };
+        match thawed {
+            Ok(()) => break,
+            Err(fault) => tracing::warn!(guest = place.name, fault = %fault.detail, "the guest is not thawed yet"),
+        }
+    }
+    durable::remove(&place.frozen())
 }
 
 async fn jobs(place: &GuestPlace) -> Result<Vec<Value>> {

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::task::AbortHandle;
 use uuid::Uuid;
 
 /// How long an ended task is remembered.
@@ -33,6 +34,7 @@ impl Progress {
 struct Entry {
     subject: String,
     progress: Progress,
+    work: Option<AbortHandle>,
     ended: Option<(Instant, std::result::Result<(), Fault>)>,
 }
 
@@ -60,13 +62,17 @@ impl Tasks {
             if let Some((task, _)) = running {
                 return task.clone();
             }
-            entries.insert(task.clone(), Entry { subject, progress: progress.clone(), ended: None });
+            entries.insert(task.clone(), Entry { subject, progress: progress.clone(), work: None, ended: None });
         }
         let work = tokio::spawn(work(progress));
+        if let Some(entry) = self.entries().get_mut(&task) {
+            entry.work = Some(work.abort_handle());
+        }
         let (tasks, name) = (self.clone(), task.clone());
         tokio::spawn(async move {
             let result = match work.await {
                 Ok(result) => result,
+                Err(error) if error.is_cancelled() => Err(Fault::refused("given up: its result was deleted")),
                 Err(error) => Err(Fault::bug(format!("the task ended abnormally: {error}"))),
             };
             if let Some(entry) = tasks.entries().get_mut(&name) {
@@ -74,6 +80,13 @@ impl Tasks {
             }
         });
         task
+    }
+
+    /// Gives up the running task on this subject.
+    pub(crate) fn give_up(&self, subject: &str) {
+        let entries = self.entries();
+        let running = entries.values().filter(|entry| entry.subject == subject && entry.ended.is_none());
+        running.filter_map(|entry| entry.work.as_ref()).for_each(AbortHandle::abort);
     }
 
     /// What a task is doing.

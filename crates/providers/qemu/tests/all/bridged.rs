@@ -4,6 +4,7 @@ use crate::stage::{Stage, run};
 use provider::{FaultKind, InterfaceRole, NetworkKind, NetworkRef, NetworkSpec, PowerWish, Provider};
 use provider_qemu::Networking;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 /// Everything that this thread starts from now on lives in a new network namespace. `false`: not root.
 fn alone() -> bool {
@@ -75,7 +76,7 @@ async fn bridges_taps_and_rules_come_and_go() {
     // As after a restart of the host.
     for (index, network) in [stage.network().network, private.network.clone()].iter().enumerate() {
         let links = run("ip", &["-o", "link", "show", "type", "bridge"]).await;
-        let name = links.lines().nth(0).unwrap().split(": ").nth(1).unwrap().to_owned();
+        let name = links.lines().next().unwrap().split(": ").nth(1).unwrap().to_owned();
         run("ip", &["link", "delete", "dev", &name]).await;
         assert!(index < 2, "{network:?}");
     }
@@ -116,5 +117,60 @@ async fn foreign_interfaces_are_not_touched() {
         run("ip", &["link", "delete", "dev", name]).await;
     }
     stage.qemu.delete_network("here", &private.network).await.unwrap();
+    stage.close().await;
+}
+
+/// Two ends of a cable stand in for a guest's tap, so that we can send what QEMU would.
+#[tokio::test]
+async fn a_guest_speaks_only_with_its_own_addresses_and_not_to_the_host() {
+    if !alone() {
+        return;
+    }
+    let stage = Stage::new(Networking::Bridged).await;
+    let mut other = tokio::process::Command::new("unshare").args(["-n", "sleep", "120"]).spawn().unwrap();
+    let namespace = other.id().unwrap().to_string();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let links = run("ip", &["-o", "link", "show", "type", "bridge"]).await;
+    let bridge = links.split(": ").nth(1).unwrap().to_owned();
+    let tables = run("nft", &["list", "tables"]).await;
+    let table = tables.split_whitespace().find(|word| word.starts_with("cairn_")).unwrap().to_owned();
+    let mac = "02:ca:00:00:00:09";
+    run("ip", &["link", "add", "name", "cttest", "type", "veth", "peer", "name", "guest0", "address", mac]).await;
+    run("ip", &["link", "set", "dev", "guest0", "netns", &namespace]).await;
+    run("ip", &["link", "set", "dev", "cttest", "master", &bridge, "up"]).await;
+    run("nft", &["add", "element", "bridge", &table, "taps", "{ cttest }"]).await;
+    let source = format!("{{ cttest . {mac} . 10.77.0.9 }}");
+    run("nft", &["add", "element", "bridge", &table, "sources", &source]).await;
+    let inside = async |arguments: &[&str]| {
+        let mut all = vec!["-t", &namespace, "-n"];
+        all.extend(arguments);
+        let output = tokio::process::Command::new("nsenter").args(all).output().await.unwrap();
+        output.status.success()
+    };
+    // A closed port that refuses has answered; silence is a timeout or "no route".
+    let answers = async |address: &str| {
+        let connect = tokio::net::TcpStream::connect((address, 9));
+        let ended = tokio::time::timeout(Duration::from_secs(1), connect).await;
+        ended.is_ok_and(|ended| ended.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused))
+    };
+    let right = ["ip", "address", "replace", "10.77.0.9/24", "dev", "guest0"];
+    assert!(inside(&right).await && inside(&["ip", "link", "set", "dev", "guest0", "up"]).await);
+    crate::stage::until("the guest answers the host", Duration::from_secs(10), async || answers("10.77.0.9").await)
+        .await;
+
+    let listener = tokio::net::TcpListener::bind("10.77.0.1:0").await.unwrap();
+    let connect = format!("exec 3<>/dev/tcp/10.77.0.1/{}", listener.local_addr().unwrap().port());
+    assert!(!inside(&["timeout", "2", "bash", "-c", &connect]).await, "a service of the host is out of reach");
+    run("nft", &["flush", "chain", "inet", &table, "to_host"]).await;
+    assert!(inside(&["timeout", "5", "bash", "-c", &connect]).await, "it was our rule that kept it out of reach");
+
+    assert!(inside(&["ip", "address", "add", "10.77.0.10/24", "dev", "guest0"]).await);
+    assert!(!answers("10.77.0.10").await, "another address is silent, already as ARP");
+    assert!(answers("10.77.0.9").await);
+    assert!(inside(&["ip", "link", "set", "dev", "guest0", "address", "02:ca:00:00:00:0a"]).await);
+    run("ip", &["neighbour", "flush", "all"]).await;
+    assert!(!answers("10.77.0.9").await, "another MAC address is silent");
+
+    other.kill().await.unwrap();
     stage.close().await;
 }

@@ -142,6 +142,19 @@ async fn wrong_bytes_are_thrown_away() {
 }
 
 #[tokio::test]
+async fn a_download_ends_when_its_image_is_deleted() {
+    let stage = Stage::new(USER).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/never", listener.local_addr().unwrap());
+    let source = ImageSource::Url { url, checksum: Some(Checksum::Sha256("00".repeat(32))) };
+    let begun = stage.qemu.ensure_image(&stage.image(1), &source).await.unwrap();
+    let _connection = listener.accept().await.unwrap();
+    stage.qemu.delete_image(&stage.image(1)).await.unwrap();
+    assert_eq!(stage.done(begun).await.unwrap_err().kind, FaultKind::Refused);
+    stage.close().await;
+}
+
+#[tokio::test]
 async fn a_larger_image_than_allowed_is_not_downloaded() {
     let mut stage = Stage::new(USER).await;
     let (content, hash) = disk(&stage).await;
