@@ -240,3 +240,5 @@ GRANT SELECT, INSERT, UPDATE ON servers, reservations, actions TO cairn_api;
 GRANT SELECT, INSERT ON events, audit_events, idempotency_keys TO cairn_api;
 GRANT UPDATE (resource_ids, action_ids) ON idempotency_keys TO cairn_api;
 GRANT SELECT ON usage_ranges TO cairn_api;
+-- Ids are drawn before the rows are written.
+GRANT USAGE ON SEQUENCE servers_id_seq TO cairn_api;
