@@ -25,8 +25,8 @@ mod view;
 pub use commit::{Commit, Committed, StepRecord, Then, commit, hand_back, heartbeat};
 pub use listen::Listener;
 pub use view::{
-    Alert, Detail, Parked, StepDetail, alerts, any_ready, by_subject, children, counts, detail, open_alerts_of, parked,
-    raise_late,
+    Alert, Detail, Parked, StepDetail, alerts, any_ready, by_subject, children, counts, detail, holder, open_alerts_of,
+    parked, raise_late,
 };
 
 /// The wish that a lifecycle be unmade.

@@ -368,36 +368,54 @@ impl<W: World> Engine<W> {
     /// are due, moving a manual clock forwards whenever nothing is (with the database's clock, by sleeping). The code
     /// that runs is that of [`Engine::run`].
     pub async fn run_until_idle(&self, within: Duration) -> store::Result<Idle> {
-        let inner = &self.inner;
-        let end = inner.options.clock.now().saturating_add(within).unwrap_or(jiff::Timestamp::MAX);
-        let draining = CancellationToken::new();
+        let end = self.inner.options.clock.now().saturating_add(within).unwrap_or(jiff::Timestamp::MAX);
         loop {
-            inner.raise_late().await?;
-            let (leased, next) = inner.lease(1).await?;
-            if let Some(row) = leased.into_iter().next() {
-                inner.drive(row, &draining).await;
-                continue;
-            }
-            let Some(next) = next else {
-                if !store::workflow::any_ready(inner.store.pool(), &inner.kinds).await? {
-                    return Ok(Idle::Quiet);
-                }
-                // Due, but locked by a transaction that is just ending.
-                tokio::time::sleep(Duration::from_millis(2)).await;
-                continue;
-            };
-            // Seconds come back as a float: a microsecond more, so as not to stop just short.
-            let next = next.saturating_add(Duration::from_micros(1));
-            let due = inner.options.clock.now().saturating_add(next).unwrap_or(jiff::Timestamp::MAX);
-            if due > end {
-                return Ok(Idle::StillBusy);
-            }
-            match &inner.options.clock {
-                Clock::Database => tokio::time::sleep(next.min(inner.options.poll)).await,
-                Clock::Manual(clock) => clock.advance_to(due),
+            match self.round(end).await? {
+                Round::Drove(_) | Round::Slept => {}
+                Round::Idle(idle) => return Ok(idle),
             }
         }
     }
+
+    /// Drives one workflow that is due, or moves the time to when one is.
+    pub(crate) async fn round(&self, end: jiff::Timestamp) -> store::Result<Round> {
+        let inner = &self.inner;
+        inner.raise_late().await?;
+        let (leased, next) = inner.lease(1).await?;
+        if let Some(row) = leased.into_iter().next() {
+            return Ok(Round::Drove(inner.drive(row, &CancellationToken::new()).await));
+        }
+        let Some(next) = next else {
+            if !store::workflow::any_ready(inner.store.pool(), &inner.kinds).await? {
+                return Ok(Round::Idle(Idle::Quiet));
+            }
+            // Due, but locked by a transaction that is just ending.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            return Ok(Round::Slept);
+        };
+        // Seconds come back as a float: a microsecond more, so as not to stop just short.
+        let next = next.saturating_add(Duration::from_micros(1));
+        let due = inner.options.clock.now().saturating_add(next).unwrap_or(jiff::Timestamp::MAX);
+        if due > end {
+            return Ok(Round::Idle(Idle::StillBusy));
+        }
+        match &inner.options.clock {
+            Clock::Database => tokio::time::sleep(next.min(inner.options.poll)).await,
+            Clock::Manual(clock) => clock.advance_to(due),
+        }
+        Ok(Round::Slept)
+    }
+}
+
+/// What one round of [`Engine::run_until_idle`] came to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Round {
+    /// A workflow was driven.
+    Drove(Parting),
+    /// The time went on.
+    Slept,
+    /// There is nothing to do.
+    Idle(Idle),
 }
 
 impl<W: World> Clone for Engine<W> {

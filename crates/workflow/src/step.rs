@@ -48,7 +48,7 @@ pub trait Step<C: Send + Sync + 'static>: Send + Sync + 'static {
     }
 }
 
-/// A step without its types; what a [`Definition`](crate::Definition) is a list of. Implemented for every [`Step`].
+/// A step without its types; what a [`Definition`](crate::Definition) is a list of. See [`erased`].
 #[async_trait]
 pub trait AnyStep<C: Send + Sync + 'static>: Send + Sync + 'static {
     /// [`Step::NAME`].
@@ -70,8 +70,15 @@ pub trait AnyStep<C: Send + Sync + 'static>: Send + Sync + 'static {
     async fn unmake(&self, cx: &C, run: &mut Run<C>, memo: Option<Value>) -> Result<Outcome<()>, Fault>;
 }
 
+/// A step with its types forgotten; what [`steps!`](crate::steps) does to each.
+pub fn erased<C: Send + Sync + 'static, S: Step<C>>(step: S) -> Arc<dyn AnyStep<C>> {
+    Arc::new(Typed(step))
+}
+
+struct Typed<S>(S);
+
 #[async_trait]
-impl<C: Send + Sync + 'static, S: Step<C>> AnyStep<C> for S {
+impl<C: Send + Sync + 'static, S: Step<C>> AnyStep<C> for Typed<S> {
     fn name(&self) -> &'static str {
         S::NAME
     }
@@ -89,7 +96,7 @@ impl<C: Send + Sync + 'static, S: Step<C>> AnyStep<C> for S {
     }
 
     async fn make(&self, cx: &C, run: &mut Run<C>) -> Result<Outcome<Value>, Fault> {
-        Step::make(self, cx, run).await?.try_map(|memo| {
+        self.0.make(cx, run).await?.try_map(|memo| {
             serde_json::to_value(memo)
                 .map_err(|error| Fault::bug(format!("the memo of `{}` cannot be written: {error}", S::NAME)))
         })
@@ -97,7 +104,7 @@ impl<C: Send + Sync + 'static, S: Step<C>> AnyStep<C> for S {
 
     async fn unmake(&self, cx: &C, run: &mut Run<C>, memo: Option<Value>) -> Result<Outcome<()>, Fault> {
         let memo = memo.map(|memo| read_memo::<C, S>(&memo)).transpose()?;
-        Step::unmake(self, cx, run, memo).await
+        self.0.unmake(cx, run, memo).await
     }
 }
 
@@ -113,5 +120,5 @@ pub type Steps<C> = Vec<Arc<dyn AnyStep<C>>>;
 /// The steps of a workflow, in the order in which they are made: `steps![Place, Build, Open]`.
 #[macro_export]
 macro_rules! steps {
-    ($($step:expr),+ $(,)?) => { vec![$(::std::sync::Arc::new($step) as ::std::sync::Arc<dyn $crate::AnyStep<_>>),+] };
+    ($($step:expr),+ $(,)?) => { vec![$($crate::erased($step)),+] };
 }

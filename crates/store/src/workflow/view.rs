@@ -39,6 +39,8 @@ pub struct Detail {
     pub refusal: Option<Value>,
     /// What was wished.
     pub wishes: Vec<String>,
+    /// When it is late.
+    pub deadline: Option<Timestamp>,
     /// It is past its deadline, and operators know.
     pub late: bool,
     /// When it was asked for.
@@ -92,7 +94,7 @@ impl Detail {
 
 const DETAIL: &str = "
     SELECT w.id, w.kind, w.subject, w.team_id, w.parent_id, w.state, w.direction, w.step_name, w.attempt,
-           w.task_progress, w.waiting_for, w.refusal, w.wishes, w.deadline_alerted, w.created_at, w.started_at,
+           w.task_progress, w.waiting_for, w.refusal, w.wishes, w.deadline_at, w.deadline_alerted, w.created_at, w.started_at,
            w.made_at, w.finished_at, s.direction AS s_direction, s.name AS s_name, s.state AS s_state,
            s.attempts AS s_attempts, s.started_at AS s_started_at, s.finished_at AS s_finished_at,
            s.waiting_for AS s_waiting_for
@@ -130,6 +132,7 @@ pub async fn detail(executor: impl PgExecutor<'_>, id: WorkflowId) -> Result<Opt
         waiting_for: first.try_get("waiting_for")?,
         refusal: first.try_get("refusal")?,
         wishes: first.try_get("wishes")?,
+        deadline: optional_time(first, "deadline_at")?,
         late: first.try_get("deadline_alerted")?,
         created_at: time(first, "created_at")?,
         started_at: optional_time(first, "started_at")?,
@@ -313,4 +316,13 @@ pub async fn any_ready(executor: impl PgExecutor<'_>, kinds: &[&'static str]) ->
         .bind(kinds)
         .fetch_one(executor)
         .await?)
+}
+
+/// The worker that holds the lease, for operators.
+pub async fn holder(executor: impl PgExecutor<'_>, id: WorkflowId) -> Result<Option<String>> {
+    Ok(sqlx::query_scalar::<_, Option<String>>("SELECT worker FROM workflows WHERE id = $1")
+        .bind(id.0)
+        .fetch_optional(executor)
+        .await?
+        .flatten())
 }
