@@ -4,10 +4,12 @@
 //! Nothing here does I/O, awaits, speaks SQL or reads a clock: time and randomness are arguments.
 
 pub mod addressing;
+pub mod backup;
 pub mod catalogue;
 pub mod checksum;
 pub mod cloud_init;
 pub mod ids;
+pub mod image_url;
 pub mod money;
 pub mod names;
 pub mod paging;
