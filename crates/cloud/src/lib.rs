@@ -11,6 +11,7 @@ pub mod image;
 mod error;
 pub mod key;
 pub mod tag;
+pub mod progress;
 mod record;
 
 pub use caller::Caller;

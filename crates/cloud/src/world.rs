@@ -1,6 +1,7 @@
 //! The product behind the engine: every workflow there is, and what happens when one ends.
 
 use crate::image::life::ImageLife;
+use crate::server::glance::Glance;
 use crate::server::life::Life;
 use crate::site::{self, Site};
 use async_trait::async_trait;
@@ -16,6 +17,7 @@ pub fn registry() -> Result<Registry<Site>, Misdefined> {
     all.push(crate::server::rename::definition());
     all.push(crate::server::snapshot::definition());
     all.push(crate::server::backups::definition());
+    all.push(crate::server::glance::definition());
     Registry::new(all)
 }
 
@@ -41,6 +43,8 @@ impl World for Site {
         match ended.kind.as_str() {
             Life::KIND => server_ended(tx, ended, refusal).await,
             ImageLife::KIND => image_ended(tx, ended, refusal).await,
+            // Nobody asked for a change, so there is nothing to tell.
+            Glance::KIND => Ok(()),
             _ => action_ended(tx, ended, refusal).await,
         }
     }

@@ -1,4 +1,4 @@
-DROP TABLE idempotency_keys, audit_events, events, usage_ranges, tagged, tags, actions, reservations, servers, ssh_keys;
+DROP TABLE glances, idempotency_keys, audit_events, events, usage_ranges, tagged, tags, actions, reservations, servers, ssh_keys;
 DROP FUNCTION lock_quota();
 DROP FUNCTION place_server(integer, uuid);
 DROP FUNCTION write_tag_as_first();

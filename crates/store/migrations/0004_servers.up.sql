@@ -228,9 +228,21 @@ CREATE TABLE idempotency_keys (
     PRIMARY KEY (team_id, key)
 );
 
+-- What a worker fetched from a guest because its tenant asked to see it: the serial console, the screen. Handlers cannot
+-- reach a provider, so they ask by row and wait. Kept for minutes.
+CREATE TABLE glances (
+    workflow_id uuid PRIMARY KEY,
+    team_id     uuid NOT NULL REFERENCES teams,
+    server_id   integer NOT NULL,
+    -- NULL: there is nothing to see (the guest is gone, or has no screen).
+    content     bytea,
+    created_at  timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX glances_by_age ON glances (created_at);
+
 DO $$ DECLARE name text; BEGIN
     FOREACH name IN ARRAY ARRAY['ssh_keys', 'servers', 'reservations', 'actions', 'tags', 'tagged', 'usage_ranges',
-                                'events', 'audit_events', 'idempotency_keys'] LOOP
+                                'events', 'audit_events', 'idempotency_keys', 'glances'] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('CREATE POLICY tenant ON %I FOR ALL TO cairn_api USING (team_id = current_team())', name);
     END LOOP;
@@ -239,6 +251,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ssh_keys, tags, tagged TO cairn_api;
 GRANT SELECT, INSERT, UPDATE ON servers, reservations, actions TO cairn_api;
 GRANT SELECT, INSERT ON events, audit_events, idempotency_keys TO cairn_api;
 GRANT UPDATE (resource_ids, action_ids) ON idempotency_keys TO cairn_api;
-GRANT SELECT ON usage_ranges TO cairn_api;
+GRANT SELECT ON usage_ranges, glances TO cairn_api;
 -- Ids are drawn before the rows are written.
 GRANT USAGE ON SEQUENCE servers_id_seq TO cairn_api;

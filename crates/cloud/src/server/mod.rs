@@ -5,6 +5,7 @@ use model::ids::ServerId;
 pub mod backups;
 pub mod create;
 pub mod destroy;
+pub mod glance;
 pub mod life;
 pub mod observe;
 pub mod power;

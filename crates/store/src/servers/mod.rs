@@ -15,5 +15,6 @@ pub use create::{
     size,
 };
 pub use place::{Candidate, candidates, confirm, place, unplace};
-pub use read::{Filter, ImageOf, Server, Work, by_ids, get, list, neighbor_groups, neighbors, on_region, work};
+pub use read::{
+    capabilities,Filter, ImageOf, Server, Work, by_ids, get, list, neighbor_groups, neighbors, on_region, work};
 pub use seen::{Seen, next_generation, record};

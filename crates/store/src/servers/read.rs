@@ -364,3 +364,11 @@ pub async fn on_region(tx: &mut Tx, region: &RegionSlug) -> Result<Vec<Work>> {
     let rows = sqlx::query(AssertSqlSafe(statement)).bind(region.as_str()).fetch_all(&mut **tx).await?;
     rows.iter().map(read_work).collect()
 }
+
+/// What a region's provider said it can do (`provider::Capabilities`).
+pub async fn capabilities(tx: &mut Tx, region: &RegionSlug) -> Result<serde_json::Value> {
+    Ok(sqlx::query_scalar("SELECT capabilities FROM regions WHERE slug = $1")
+        .bind(region.as_str())
+        .fetch_one(&mut **tx)
+        .await?)
+}
