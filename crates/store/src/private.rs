@@ -39,7 +39,7 @@ const START_DEADLINE: Duration = Duration::from_secs(120);
 /// A fast shutdown writes one checkpoint.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
 /// Another start or stop in progress is waited for; a daemon that simply runs is not.
-const LOCK_DEADLINE: Duration = Duration::from_secs(10);
+const LOCK_DEADLINE: Duration = Duration::from_secs(5);
 /// Backends notice within milliseconds that their postmaster is gone, unless they are busy computing.
 const ORPHAN_DEADLINE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
