@@ -7,7 +7,7 @@ use store::workflow::{Inserted, New};
 
 /// A workflow that is about to be asked for.
 ///
-/// ```ignore
+/// ```text
 /// let inserted = NewWorkflow::of::<Shelve>("box:7", &input).team(team).insert(&mut tx).await?;
 /// ```
 #[derive(Debug, Clone)]

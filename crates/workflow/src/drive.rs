@@ -335,7 +335,7 @@ impl<'e, W: World> Drive<'e, W> {
                 let step = index.map_or("", |index| self.name(index));
                 measure::retry(self.definition.kind, step);
                 tracing::warn!(workflow = %id, step, faults, again_in = ?nap, error = fault.detail(), "a step failed");
-                let why = fault.sentence().unwrap_or("another try after a fault");
+                let why = fault.sentence().unwrap_or("something failed");
                 self.nap(index.map(|index| (index, Instant::now())), Some(why), Some(fault.detail()), nap).await
             }
         }
@@ -425,7 +425,7 @@ impl<'e, W: World> Drive<'e, W> {
             attempts: self.run.row.attempt,
             state,
             memo,
-            since: began.elapsed(),
+            since: self.engine.elapsed(began),
         }
     }
 

@@ -122,6 +122,14 @@ impl<W: World> Inner<W> {
         }
     }
 
+    /// How much of the engine's time has passed since `began`: none of a manual clock's, which stands still.
+    pub(crate) fn elapsed(&self, began: std::time::Instant) -> Duration {
+        match self.options.clock {
+            Clock::Database => began.elapsed(),
+            Clock::Manual(_) => Duration::ZERO,
+        }
+    }
+
     /// Full jitter over an exponential ceiling. The same seed, workflow, step and count give the same backoff,
     /// whatever else runs beside it.
     pub(crate) fn backoff(&self, id: WorkflowId, step: usize, faults: i32) -> Duration {

@@ -31,6 +31,8 @@ pub struct Detail {
     pub step_name: Option<String>,
     /// Attempts at it that are on record.
     pub attempt: i32,
+    /// How many of the latest attempts in a row failed; then `waiting_for` says what fails.
+    pub faults: i32,
     /// How far the followed task is.
     pub task_progress: Option<String>,
     /// What it waits for; see [`Detail::sentence`].
@@ -51,7 +53,7 @@ pub struct Detail {
     pub made_at: Option<Timestamp>,
     /// When it was over.
     pub finished_at: Option<Timestamp>,
-    /// Its half-steps, in the order in which they began.
+    /// Its half-steps, in the order in which they are walked.
     pub steps: Vec<StepDetail>,
 }
 
@@ -86,6 +88,7 @@ impl Detail {
                 waiting.or(self.step_name.as_deref()).unwrap_or("not started yet"),
                 self.attempt.max(1)
             )),
+            State::Ready if self.faults > 0 => waiting.map(|what| format!("{what}; trying again")),
             State::Ready => waiting.map(|what| format!("waiting for {what}{progress}")),
             _ => None,
         }
@@ -93,13 +96,14 @@ impl Detail {
 }
 
 const DETAIL: &str = "
-    SELECT w.id, w.kind, w.subject, w.team_id, w.parent_id, w.state, w.direction, w.step_name, w.attempt,
+    SELECT w.id, w.kind, w.subject, w.team_id, w.parent_id, w.state, w.direction, w.step_name, w.attempt, w.faults,
            w.task_progress, w.waiting_for, w.refusal, w.wishes, w.deadline_at, w.deadline_alerted, w.created_at, w.started_at,
            w.made_at, w.finished_at, s.direction AS s_direction, s.name AS s_name, s.state AS s_state,
            s.attempts AS s_attempts, s.started_at AS s_started_at, s.finished_at AS s_finished_at,
            s.waiting_for AS s_waiting_for
     FROM workflows w LEFT JOIN workflow_steps s ON s.workflow_id = w.id
-    WHERE w.id = $1 ORDER BY s.started_at, s.direction, s.step_index";
+    WHERE w.id = $1
+    ORDER BY s.direction, CASE s.direction WHEN 'make' THEN s.step_index ELSE -s.step_index END";
 
 /// A workflow with its steps. Under [`Store::tenant`](crate::Store::tenant): if it is the team's.
 pub async fn detail(executor: impl PgExecutor<'_>, id: WorkflowId) -> Result<Option<Detail>> {
@@ -128,6 +132,7 @@ pub async fn detail(executor: impl PgExecutor<'_>, id: WorkflowId) -> Result<Opt
         direction: Direction::read(first.try_get("direction")?)?,
         step_name: first.try_get("step_name")?,
         attempt: first.try_get("attempt")?,
+        faults: first.try_get("faults")?,
         task_progress: first.try_get("task_progress")?,
         waiting_for: first.try_get("waiting_for")?,
         refusal: first.try_get("refusal")?,
