@@ -175,7 +175,7 @@ impl PrivatePostgres {
         let written_by = data_version(&directory)?;
         let binaries = Binaries::find(written_by).await?;
         if written_by.is_none() {
-            initialize(&directory, &account, &binaries).await?;
+            initialize(&directory, &account, &binaries, settings).await?;
         }
         let socket_directory = socket_directory(&directory, &account)?;
         let mut server = Self { directory, socket_directory, pid: 0, child: None, lock: Some(lock) };
@@ -199,6 +199,15 @@ impl PrivatePostgres {
         postmaster(&directory).filter(|pid| is_ours(*pid, &directory))?;
         let socket_directory = socket_directory(&directory, &account).ok()?;
         answers(&socket_directory).await.ok().map(|()| url(&socket_directory, "postgres"))
+    }
+
+    /// The URL of `database` in the running cluster of `directory`, for tests that look behind a daemon's back.
+    #[cfg(feature = "testing")]
+    pub async fn url_of_running(directory: &Path, database: &str) -> Option<String> {
+        Self::running(directory).await?;
+        let directory = settle(directory).ok()?;
+        let account = Account::for_directory(&directory).ok()?;
+        Some(url(&socket_directory(&directory, &account).ok()?, database))
     }
 
     /// Like [`PrivatePostgres::start_with`], but data that no living server holds is thrown away first.
@@ -440,7 +449,7 @@ fn data_version(directory: &Path) -> Result<Option<u32>> {
 }
 
 /// Creates the cluster beside its place and moves it there whole: an interrupted `initdb` leaves no half cluster.
-async fn initialize(directory: &Path, account: &Account, binaries: &Binaries) -> Result<()> {
+async fn initialize(directory: &Path, account: &Account, binaries: &Binaries, settings: &[(&str, &str)]) -> Result<()> {
     let forming = beside(directory, ".new");
     match fs::remove_dir_all(&forming) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&forming)(error)),
@@ -448,8 +457,11 @@ async fn initialize(directory: &Path, account: &Account, binaries: &Binaries) ->
     }
     fs::create_dir(&forming).map_err(at(&forming))?;
     account.own(&forming)?;
+    // A cluster that never syncs gains nothing from being synced once.
+    let unsynced = settings.contains(&("fsync", "off")).then_some("--no-sync");
     let output = account
         .command(&binaries.initdb())
+        .args(unsynced)
         .arg("-D")
         .arg(&forming)
         .args(["--username", OWNER, "--auth-local=trust", "--auth-host=reject"])

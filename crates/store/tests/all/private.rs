@@ -31,6 +31,13 @@ impl Drop for Place {
     }
 }
 
+/// For what is not about durability; a disk that syncs slowly would make these tests slow. The first one does without.
+const UNSYNCED: &[(&str, &str)] = &[("fsync", "off")];
+
+async fn start(place: &Place) -> Result<PrivatePostgres, Error> {
+    PrivatePostgres::start_with(&place.data(), UNSYNCED).await
+}
+
 async fn write(server: &PrivatePostgres, value: i32) {
     let store = Store::connect(&server.url("cairn"), 2).await.unwrap();
     let insert = sqlx::AssertSqlSafe(format!("CREATE TABLE IF NOT EXISTS t (v int); INSERT INTO t VALUES ({value})"));
@@ -93,10 +100,10 @@ fn closed_to_others(data: &Path) {
 #[tokio::test]
 async fn a_dropped_server_is_waited_for_by_the_next_start() {
     let place = Place::new("handover");
-    let first = PrivatePostgres::start(&place.data()).await.unwrap();
+    let first = start(&place).await.unwrap();
     let before = first.pid();
     drop(first);
-    let second = PrivatePostgres::start(&place.data()).await.unwrap();
+    let second = start(&place).await.unwrap();
     assert_ne!(second.pid(), before);
     second.create_database_if_missing("cairn").await.unwrap();
     write(&second, 1).await;
@@ -106,14 +113,14 @@ async fn a_dropped_server_is_waited_for_by_the_next_start() {
 #[tokio::test]
 async fn recovers_after_the_postmaster_was_killed() {
     let place = Place::new("killed");
-    let server = PrivatePostgres::start(&place.data()).await.unwrap();
+    let server = start(&place).await.unwrap();
     server.create_database_if_missing("cairn").await.unwrap();
     write(&server, 1).await;
     let pid = server.pid();
     kill_now(pid);
     drop(server);
 
-    let server = PrivatePostgres::start(&place.data()).await.unwrap();
+    let server = start(&place).await.unwrap();
     assert_ne!(server.pid(), pid);
     assert_eq!(written(&server).await, [1]);
     server.stop().await.unwrap();
@@ -122,26 +129,26 @@ async fn recovers_after_the_postmaster_was_killed() {
 #[tokio::test]
 async fn a_pid_file_that_names_a_stranger_is_not_believed() {
     let place = Place::new("stranger");
-    let server = PrivatePostgres::start(&place.data()).await.unwrap();
+    let server = start(&place).await.unwrap();
     server.stop().await.unwrap();
     // As after a restart of a container: the pid in the file belongs to a program that has nothing to do with it.
     let file = place.data().join("postmaster.pid");
     let noted = format!("{}\n{}\n0\n5432\n\n\n", std::process::id(), place.data().display());
     std::fs::write(&file, noted).unwrap();
-    let server = PrivatePostgres::start(&place.data()).await.unwrap();
+    let server = start(&place).await.unwrap();
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_server_left_by_a_dead_daemon_is_adopted_and_stopped() {
     let place = Place::new("adopted");
-    let server = PrivatePostgres::start(&place.data()).await.unwrap();
+    let server = start(&place).await.unwrap();
     server.create_database_if_missing("cairn").await.unwrap();
     write(&server, 1).await;
     let pid = server.pid();
     server.detach(); // what `kill -9` of the daemon leaves: a server, and no lock
 
-    let adopted = PrivatePostgres::start(&place.data()).await.unwrap();
+    let adopted = start(&place).await.unwrap();
     assert_eq!(adopted.pid(), pid);
     assert_eq!(written(&adopted).await, [1]);
     adopted.stop().await.unwrap();
@@ -151,8 +158,8 @@ async fn a_server_left_by_a_dead_daemon_is_adopted_and_stopped() {
 #[tokio::test]
 async fn a_second_daemon_is_refused_while_the_first_lives() {
     let place = Place::new("twice");
-    let first = PrivatePostgres::start(&place.data()).await.unwrap();
-    let second = PrivatePostgres::start(&place.data()).await;
+    let first = start(&place).await.unwrap();
+    let second = start(&place).await;
     assert!(matches!(second, Err(Error::InUse(_))), "{second:?}");
     assert!(alive(first.pid()));
     first.stop().await.unwrap();
@@ -162,7 +169,7 @@ async fn a_second_daemon_is_refused_while_the_first_lives() {
 async fn a_directory_with_a_long_name_gets_a_short_socket() {
     let place = Place::new("long");
     let data = place.0.join("d".repeat(60)).join("e".repeat(60));
-    let server = PrivatePostgres::start(&data).await.unwrap();
+    let server = PrivatePostgres::start_with(&data, UNSYNCED).await.unwrap();
     server.create_database_if_missing("cairn").await.unwrap();
     write(&server, 7).await;
     let url = server.url("cairn");
@@ -178,7 +185,7 @@ async fn a_half_made_cluster_is_made_anew() {
     let forming = place.0.join("database.new");
     std::fs::create_dir(&forming).unwrap();
     std::fs::write(forming.join("PG_VERSION"), "15").unwrap();
-    PrivatePostgres::start(&place.data()).await.unwrap().stop().await.unwrap();
+    start(&place).await.unwrap().stop().await.unwrap();
     assert!(!forming.exists());
 }
 
@@ -189,6 +196,6 @@ async fn a_closed_parent_is_named() {
     }
     let place = Place::new("closed");
     std::fs::set_permissions(&place.0, std::fs::Permissions::from_mode(0o700)).unwrap();
-    let refused = PrivatePostgres::start(&place.data()).await.unwrap_err();
+    let refused = start(&place).await.unwrap_err();
     assert!(matches!(&refused, Error::Closed { directory, .. } if *directory == place.0), "{refused}");
 }
