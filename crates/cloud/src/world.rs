@@ -3,14 +3,16 @@
 use crate::image::life::ImageLife;
 use crate::server::glance::Glance;
 use crate::server::life::Life;
+use crate::server::snapshot::Snapshot;
 use crate::site::{self, Site};
 use async_trait::async_trait;
 use store::Tx;
-use workflow::{Definition, End, Ended, Fault, Kind, Misdefined, Registry, Run, TaskName, TaskState, World};
+use workflow::{Definition, End, Ended, Fault, Kind, Misdefined, Registry, Run, TaskName, TaskState, UNMAKE, World};
 
 /// Every workflow of this release.
 pub fn registry() -> Result<Registry<Site>, Misdefined> {
     let mut all: Vec<Definition<Site>> = vec![crate::server::life::definition(), crate::image::life::definition()];
+    all.extend(crate::image::wishes::definitions());
     all.extend(crate::server::power::definitions());
     all.extend(crate::server::rebuild::definitions());
     all.push(crate::server::resize::definition());
@@ -92,6 +94,13 @@ async fn action_ended(tx: &mut Tx, ended: &Ended, refusal: Option<&str>) -> Resu
         End::Cancelled => Some(OVERTAKEN),
         _ => None,
     };
+    if ended.kind == Snapshot::KIND && error.is_some() {
+        // The copy that it was to make: nobody is going to ask for it any more.
+        let image = ended.input::<Snapshot>()?.image;
+        if let Some(life) = store::images::abandon(tx, image).await? {
+            store::workflow::wish(&mut **tx, life, UNMAKE, None).await?;
+        }
+    }
     store::actions::end(tx, ended.id, "make", error).await?;
     let urn = ended.subject.replacen("server:", "do:droplet:", 1).replacen("image:", "do:image:", 1);
     let kind = format!(

@@ -150,6 +150,13 @@ pub struct Window {
     pub end: Timestamp,
 }
 
+impl Default for Policy {
+    /// Every Sunday at midnight.
+    fn default() -> Self {
+        Self { plan: Plan::Weekly, weekday: Some(Weekday::Sun), hour: 0 }
+    }
+}
+
 impl Policy {
     /// The policy that was asked for. What is left open is weekly, on a day and at an hour that `seed` (the server's
     /// id) decides, so that servers whose owners do not care are not all backed up at once.

@@ -262,19 +262,15 @@ pub async fn installation(store: &Store) -> Result<InstallationId> {
 /// The team of a request.
 pub async fn account(store: &Store, team: TeamId) -> Result<Account> {
     let mut tx = store.tenant(team).await?;
-    let row = sqlx::query(
-        "SELECT t.name, t.email, q.servers FROM teams t JOIN quotas q ON q.team_id = t.id WHERE t.id = $1",
-    )
-    .bind(team.0)
-    .fetch_one(&mut *tx)
-    .await?;
-    Ok(Account { team, name: row.try_get("name")?, email: row.try_get("email")?, server_limit: row.try_get("servers")? })
-}
-
-/// How many snapshots a team has.
-pub async fn count_snapshots(tx: &mut Tx, team: TeamId) -> Result<i64> {
-    let count = sqlx::query_scalar(
-        "SELECT count(*) FROM images WHERE team_id = $1 AND kind = 'snapshot' AND deleted_at IS NULL",
-    );
-    Ok(count.bind(team.0).fetch_one(&mut **tx).await?)
+    let row =
+        sqlx::query("SELECT t.name, t.email, q.servers FROM teams t JOIN quotas q ON q.team_id = t.id WHERE t.id = $1")
+            .bind(team.0)
+            .fetch_one(&mut *tx)
+            .await?;
+    Ok(Account {
+        team,
+        name: row.try_get("name")?,
+        email: row.try_get("email")?,
+        server_limit: row.try_get("servers")?,
+    })
 }

@@ -13,7 +13,7 @@ pub(super) async fn show(State(api): State<Api>, Authenticated(caller): Authenti
     let mut tx = api.store().tenant(caller.team).await?;
     let quota = store::quota::of(&mut tx, caller.team).await?;
     let used = model::quota::Usage {
-        snapshots: store::tenancy::count_snapshots(&mut tx, caller.team).await?,
+        snapshots: store::images::count_kept(&mut tx, caller.team).await?,
         ssh_keys: store::keys::count(&mut tx, caller.team).await?,
         ..quota.used
     };

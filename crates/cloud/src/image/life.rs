@@ -64,7 +64,7 @@ impl Step<Site> for HoldBytes {
                     let mut connection = cx.store.connection().await?;
                     store::images::source(&mut connection, input.image).await?
                 };
-                let source = source.ok_or_else(|| Fault::bug(format!("BUG: image {} has no row", input.image)))?;
+                let Some(source) = source else { return Ok(deleted()) };
                 super::fetch::ensure(cx, run, &input.region, input.image, &source).await
             }
         }
@@ -77,6 +77,11 @@ impl Step<Site> for HoldBytes {
     }
 }
 
+/// The tenant was faster than the worker; the wish to unmake is on its way, or has arrived.
+fn deleted() -> Outcome<()> {
+    Outcome::refuse(Code::Cancelled.as_str(), "The image was deleted before it was made.")
+}
+
 async fn take(cx: &Site, run: &mut Run<Site>, input: &ImageInput, server: ServerId) -> Result<Outcome<()>, Fault> {
     let provider = cx.provider(&input.region)?;
     let image = cx.image(input.image);
@@ -87,7 +92,13 @@ async fn take(cx: &Site, run: &mut Run<Site>, input: &ImageInput, server: Server
         tracing::warn!(%server, detail = %failure.detail, "a snapshot failed");
         return Ok(Outcome::refuse(Code::ProviderRefused.as_str(), "The disk could not be copied."));
     }
-    let work = cx.server(server).await?;
+    let work = {
+        let mut connection = cx.store.connection().await?;
+        store::servers::work(&mut connection, server).await?
+    };
+    let Some(work) = work.filter(|work| !work.leaving) else {
+        return Ok(Outcome::refuse(Code::GuestLost.as_str(), "The server was deleted before its disk was copied."));
+    };
     let guest = cx.placed_guest(&work)?;
     let answer = provider.snapshot_guest(&guest, &image).await;
     Ok(match site::settle(answer, Code::ProviderRefused, "The disk could not be copied.")? {

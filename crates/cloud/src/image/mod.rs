@@ -2,3 +2,6 @@
 
 pub(crate) mod fetch;
 pub mod life;
+pub mod offers;
+pub mod verbs;
+pub mod wishes;

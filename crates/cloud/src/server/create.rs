@@ -7,7 +7,7 @@ use model::ids::{ActionId, ServerId, VpcId};
 use model::names::{ServerName, TagName};
 use model::quota::{self, Ask};
 use model::refusal::{Code, Refusal};
-use model::states::{ImageKind, ImageStatus};
+use model::states::ImageStatus;
 use provider::Capabilities;
 use store::idempotency::Claim;
 use store::servers::{Ground, GroundChoice, ImageChoice, KeyChoice, NewServer, NewServers, Vpc};
@@ -212,12 +212,9 @@ pub(crate) fn offered(regions: Option<&[String]>, region: &str) -> bool {
 
 /// An image that a server's disk can be made from, in this region and on this disk.
 pub(crate) fn check_image(image: &store::servers::Image, region: &str, size: &str, disk_gb: i32) -> Result<()> {
-    let ready = match image.kind {
-        // A catalogue image is fetched when it is first used.
-        ImageKind::Base => matches!(image.status, ImageStatus::New | ImageStatus::Available),
-        _ => image.status == ImageStatus::Available,
-    };
-    if !ready {
+    // A catalogue image is available from the start and fetched when it is first used; one that is NEW has no checksum
+    // yet, and so no source that a provider would take.
+    if image.status != ImageStatus::Available {
         return Err(refuse(
             Code::ImageUnavailable,
             "image",

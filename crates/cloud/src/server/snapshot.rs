@@ -58,7 +58,9 @@ impl Step<Site> for MakeImage {
             let wanted = ImageInput { image: input.image, region: work.region.clone(), server: Some(work.id) };
             let new = NewWorkflow::of::<ImageLife>(about, &wanted).team(work.team);
             let id = new.id();
-            store::images::set_workflow(run.tx().await?, input.image, id).await?;
+            if !store::images::set_workflow(run.tx().await?, input.image, id).await? {
+                return Ok(Outcome::refuse(Code::Cancelled.as_str(), "The snapshot was deleted before it was made."));
+            }
             run.spawn(new).await?;
             return Ok(Outcome::wait("the copy of the disk"));
         };

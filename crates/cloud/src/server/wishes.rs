@@ -260,7 +260,7 @@ impl Plan<'_> {
             }
         };
         let name = ImageName::parse(name)?;
-        let image = copy(tx, self.caller, self.server, ImageKind::Snapshot, &name).await?;
+        let image = copy(tx, self.caller, self.server, &name).await?;
         self.begin::<Snapshot>(tx, wish, &SnapshotInput { server: self.server.id, image }).await
     }
 
@@ -271,23 +271,16 @@ impl Plan<'_> {
 }
 
 /// Writes a copy of a server's disk down as pending, within the quota.
-pub(crate) async fn copy(
-    tx: &mut Tx,
-    caller: &Caller,
-    server: &Server,
-    kind: ImageKind,
-    name: &ImageName,
-) -> Result<ImageId> {
-    let quota = store::quota::lock(tx).await?;
-    let used = Amounts { snapshots: store::images::count_copies(tx, caller.team).await?, ..quota.used };
-    quota::admit(&quota.limits, &used, &Ask::snapshot())?;
+async fn copy(tx: &mut Tx, caller: &Caller, server: &Server, name: &ImageName) -> Result<ImageId> {
+    crate::image::verbs::admit_one_more(tx, caller.team).await?;
     let new = NewCopy {
         team: caller.team,
         server: server.id,
-        kind,
+        kind: ImageKind::Snapshot,
         name: name.as_str(),
         region: &server.region,
         min_disk_gb: server.disk_gb,
+        expires_at: None,
     };
     Ok(store::images::insert_copy(tx, &new).await?)
 }

@@ -116,7 +116,7 @@ pub async fn set_image(tx: &mut Tx, server: ServerId, image: ImageId, incarnatio
     Ok(())
 }
 
-/// Whether backups are taken, and when.
+/// Whether backups are taken, and when; the first one in the next window that opens.
 pub async fn set_backups(
     tx: &mut Tx,
     team: TeamId,
@@ -124,7 +124,8 @@ pub async fn set_backups(
     policy: Option<&serde_json::Value>,
 ) -> Result<()> {
     sqlx::query(
-        "UPDATE servers SET backups = $3::jsonb IS NOT NULL, backup_policy = $3 WHERE team_id = $1 AND id = $2",
+        "UPDATE servers SET backups = $3::jsonb IS NOT NULL, backup_policy = $3, backups_served_at = clock_timestamp()
+         WHERE team_id = $1 AND id = $2",
     )
     .bind(team.0)
     .bind(server.0)

@@ -1,11 +1,13 @@
 //! Servers: the rows that requests write, the room they reserve, and what was seen of them.
 
+mod backups;
 mod changes;
 mod create;
 mod place;
 mod read;
 mod seen;
 
+pub use backups::{BackedUp, backed_up, claim_backup};
 pub use changes::{
     Growth, Leaving, destroy, erase, ids_tagged, request_destroy, reserve_growth, set_answered, set_backups, set_image,
     set_name, set_resources, set_wanted_power,

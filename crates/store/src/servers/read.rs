@@ -70,6 +70,8 @@ pub struct Server {
     pub backups: bool,
     /// When backups are taken.
     pub backup_policy: Option<serde_json::Value>,
+    /// Up to when every backup window has been served.
+    pub backups_served: Timestamp,
     /// IPv6 was asked for.
     pub ipv6: bool,
     /// Monitoring was asked for.
@@ -96,6 +98,7 @@ pub struct Server {
 
 const SELECT: &str = "
     SELECT s.id, s.name, s.region, s.size, s.vcpus, s.memory_mib, s.disk_gb, s.vpc_id, s.backups, s.backup_policy,
+           s.backups_served_at,
            s.ipv6, s.monitoring, s.answered_at IS NOT NULL AS answered, s.seen_power, s.seen_ssh_host, s.seen_ssh_port,
            s.workflow_id, s.created_at,
            i.id AS image_id, i.name AS image_name, i.slug AS image_slug, i.distribution, i.kind AS image_kind,
@@ -163,6 +166,7 @@ fn read(row: &PgRow) -> Result<Server> {
         private_address: row.address_or_null("private_address")?.zip(row.range_or_null("private_range")?),
         backups: row.try_get("backups")?,
         backup_policy: row.try_get("backup_policy")?,
+        backups_served: row.time("backups_served_at")?,
         ipv6: row.try_get("ipv6")?,
         monitoring: row.try_get("monitoring")?,
         answered: row.try_get("answered")?,
