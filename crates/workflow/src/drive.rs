@@ -158,7 +158,7 @@ impl<'e, W: World> Drive<'e, W> {
             if self.task_abandoned {
                 self.run.followed = Some(Followed { task, end: None });
             } else {
-                match self.engine.world.task(&self.run, &task).await {
+                match guarded("the look at a task", self.engine.world.task(&self.run, &task)).await {
                     Ok(TaskState::Running { progress }) => return self.task_runs(index, progress, draining).await,
                     Ok(TaskState::Ended(end)) => self.task_ended(task, end),
                     Err(fault) => return self.fault(Some(index), fault).await,
@@ -167,9 +167,7 @@ impl<'e, W: World> Drive<'e, W> {
         }
         self.run.row.attempt = self.run.row.attempt.saturating_add(1);
         let began = Instant::now();
-        let outcome = AssertUnwindSafe(self.half_step(index)).catch_unwind().await.unwrap_or_else(|panic| {
-            Err(Fault::bug(format!("step `{}` panicked: {}", self.name(index), panic_message(&*panic))))
-        });
+        let outcome = guarded(self.name(index), self.half_step(index)).await;
         let (kind, name, direction) = (self.definition.kind, self.name(index), self.run.row.direction);
         measure::step(kind, name, direction, &outcome, began.elapsed());
         match outcome {
@@ -302,7 +300,7 @@ impl<'e, W: World> Drive<'e, W> {
         self.run.row.refusal = serde_json::to_value(&refusal).ok();
         let ended = self.ended(end);
         let told = match self.run.tx().await {
-            Ok(tx) => self.engine.world.refused(tx, &ended).await,
+            Ok(tx) => guarded("the refusal", self.engine.world.refused(tx, &ended)).await,
             Err(fault) => Err(fault),
         };
         if let Err(fault) = told {
@@ -377,11 +375,7 @@ impl<'e, W: World> Drive<'e, W> {
     async fn end(&mut self, end: End, record: Option<Record>, before: Option<Leased>) -> Next {
         let ended = self.ended(end);
         let told = match self.run.tx().await {
-            Ok(tx) => {
-                AssertUnwindSafe(self.engine.world.ended(tx, &ended)).catch_unwind().await.unwrap_or_else(|panic| {
-                    Err(Fault::bug(format!("the end of the workflow panicked: {}", panic_message(&*panic))))
-                })
-            }
+            Ok(tx) => guarded("the end", self.engine.world.ended(tx, &ended)).await,
             Err(fault) => Err(fault),
         };
         let index = record.as_ref().map(|record| record.index);
@@ -541,6 +535,14 @@ struct Record {
     state: &'static str,
     memo: Option<Value>,
     since: Duration,
+}
+
+/// The product's code, whose panic is a bug of this one workflow and nothing else.
+async fn guarded<T>(what: &str, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    AssertUnwindSafe(work)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|panic| Err(Fault::bug(format!("`{what}` panicked: {}", panic_message(&*panic)))))
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -2,11 +2,13 @@
 
 use crate::drive::{Drive, Parting};
 use crate::{Clock, Registry, World, measure};
+use futures_util::FutureExt;
 use model::ids::WorkflowId;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::Store;
@@ -169,14 +171,17 @@ impl<W: World> Inner<W> {
             held.insert(id, Held { token, lost: lost.clone() });
             held.len()
         });
-        let run = Box::pin(Drive::new(self, definition, row).drive(draining));
+        let run = AssertUnwindSafe(Box::pin(Drive::new(self, definition, row).drive(draining))).catch_unwind();
         let parting = tokio::select! {
-            parting = run => parting,
+            parting = run => parting.unwrap_or_else(|_| {
+                tracing::error!(workflow = %id, "BUG: the engine panicked; the workflow is tried again");
+                Parting::Ours
+            }),
             () = lost.cancelled() => Parting::Fenced,
         };
         let ours = {
             let mut held = self.held();
-            // Handed back by another run of this very process that took the lease over: not ours to forget.
+            // This very process may have leased it again meanwhile: that lease is another run's.
             if held.get(&id).is_some_and(|known| known.token == token) {
                 held.remove(&id);
             }

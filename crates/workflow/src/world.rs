@@ -32,7 +32,8 @@ pub trait World: Send + Sync + 'static {
 /// How a workflow ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum End {
-    /// A lifecycle: everything is made, and stays until it is wished away.
+    /// A lifecycle: everything is made, and stays until it is wished away. (If the wish came during the last step,
+    /// unmaking follows at once; the making has been told nevertheless.)
     Resting,
     /// A lifecycle: everything is unmade.
     Undone,

@@ -106,6 +106,23 @@ async fn a_bug_parks_until_an_operator_retries() {
 }
 
 #[tokio::test]
+async fn a_panic_of_the_product_parks_one_workflow_and_no_more() {
+    let stage = Stage::new().await;
+    stage.world.tell("x", "make a", [Answer::Say(Outcome::follow("panics"))]);
+    stage.world.tell("y", "make b", [refuse()]);
+    stage.world.0.lock().unwrap().end_panics = 1;
+    for subject in ["x", "y", "z"] {
+        stage.begin::<Act>(subject).await;
+    }
+    stage.settle().await;
+    let parked = store::workflow::parked(stage.store().pool()).await.unwrap();
+    let why: Vec<_> = parked.iter().map(|parked| (parked.subject.as_str(), parked.last_error.as_str())).collect();
+    assert_eq!(why.len(), 2, "{why:?}");
+    assert!(why[0].0 == "x" && why[0].1.contains("the look at a task"), "{why:?}");
+    assert!(why[1].1.contains("the end"), "{why:?}");
+}
+
+#[tokio::test]
 async fn a_parked_lifecycle_can_still_be_deleted() {
     let stage = Stage::new().await;
     stage.world.tell("x", "make b", [Answer::Panic]);

@@ -46,7 +46,7 @@ impl Running {
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let begin = Instant::now();
     while !holds().await {
-        assert!(begin.elapsed() < Duration::from_secs(60), "never: {what}");
+        assert!(begin.elapsed() < Duration::from_secs(120), "never: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -222,7 +222,7 @@ async fn a_shutdown_hands_leases_back_at_once() {
     let begin = Instant::now();
     let second = run(stage.engine_with(registry(), quick("second")));
     until("taken over", async || stage.detail(id).await.state == State::Resting).await;
-    assert!(begin.elapsed() < Duration::from_secs(10), "the lease of 30 s was waited for");
+    assert!(begin.elapsed() < Duration::from_secs(25), "the lease of 30 s was waited for");
     assert_eq!(stage.world.calls_of("x"), ["make a", "make b", "make b", "make c"]);
     second.stop().await;
 }
@@ -247,13 +247,13 @@ async fn a_shutdown_lets_the_step_in_hand_finish() {
     assert_eq!(store::workflow::holder(stage.store().pool(), id).await.unwrap(), None);
 }
 
-/// An engine with leases of 300 ms, of which `x` is inside of a step.
+/// An engine with leases of three seconds (a busy machine may well be late by one), of which `x` is inside of a step.
 async fn inside_of_a_long_step(stage: &Stage) -> (Running, Arc<Notify>, model::ids::WorkflowId) {
     let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let then = Box::new(Answer::Write(Box::new(Answer::Say(Outcome::Done(())))));
     stage.world.tell("x", "make b", [Answer::Gate(Arc::clone(&entered), Arc::clone(&go_on), then)]);
     let mut options = quick("first");
-    options.lease = Duration::from_millis(300);
+    options.lease = Duration::from_secs(3);
     let engine = run(stage.engine_with(registry(), options));
     let id = stage.begin::<Life>("x").await;
     entered.notified().await;
@@ -265,7 +265,7 @@ async fn heartbeats_keep_a_lease_through_a_long_step() {
     let stage = Stage::new().await;
     let (first, go_on, id) = inside_of_a_long_step(&stage).await;
     let second = run(stage.engine_with(registry(), quick("second")));
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    tokio::time::sleep(Duration::from_millis(4_500)).await;
     go_on.notify_one();
     until("made", async || stage.detail(id).await.state == State::Resting).await;
     assert_eq!(stage.world.calls_of("x"), ["make a", "make b", "make c"]);

@@ -42,6 +42,8 @@ pub struct Script {
     pub tasks: BTreeMap<String, VecDeque<TaskState>>,
     /// Faults for the next ends.
     pub end_faults: VecDeque<Fault>,
+    /// How many of the next ends panic.
+    pub end_panics: usize,
 }
 
 #[derive(Default, Clone)]
@@ -138,12 +140,15 @@ impl World for Scripted {
     }
 
     async fn task(&self, _run: &Run<Told>, task: &TaskName) -> Result<TaskState, Fault> {
+        assert_ne!(task.as_str(), "panics", "told to panic");
         let mut script = self.0.lock().unwrap();
         let states = script.tasks.entry(task.0.clone()).or_default();
         Ok(states.pop_front().unwrap_or(TaskState::Ended(TaskEnd::Succeeded)))
     }
 
     async fn ended(&self, _tx: &mut Tx, ended: &Ended) -> Result<(), Fault> {
+        let panics = std::mem::take(&mut self.0.lock().unwrap().end_panics);
+        assert_eq!(panics, 0, "told to panic");
         let mut script = self.0.lock().unwrap();
         if let Some(fault) = script.end_faults.pop_front() {
             return Err(fault);
