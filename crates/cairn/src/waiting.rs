@@ -1,0 +1,278 @@
+//! Waiting until what was asked for is done, and saying meanwhile how it goes.
+
+use crate::client::Call;
+use crate::document::Document;
+use crate::failure::{Ending, Failure, Result, suggestion};
+use crate::session::Session;
+use clap::Args;
+use model::ids::ActionId;
+use model::states::ActionStatus;
+use std::collections::HashSet;
+use std::time::Duration;
+use tokio::time::Instant;
+use wire::action::Action;
+use wire::cloud::{Direction, StepState, Workflow, WorkflowState, WorkflowStep};
+
+/// How long a server that cannot be reached is put up with while waiting: it may be starting anew.
+const ABSENCE: Duration = Duration::from_secs(120);
+
+/// Whether, and how long, to wait.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Waiting")]
+pub(crate) struct Waiting {
+    /// Return as soon as the request is accepted
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    #[command(flatten)]
+    timeout: Timeout,
+}
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Waiting")]
+pub(crate) struct Timeout {
+    /// How long to wait: seconds, or something like 90s, 10m or 1h
+    #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = duration)]
+    timeout: Duration,
+}
+
+impl Waiting {
+    /// Until when, from now.
+    pub(crate) fn deadline(&self) -> Deadline {
+        self.timeout.deadline()
+    }
+}
+
+impl Timeout {
+    /// Until when, from now.
+    pub(crate) fn deadline(&self) -> Deadline {
+        Deadline { at: Instant::now() + self.timeout, began: Instant::now(), timeout: self.timeout, absent: None }
+    }
+}
+
+fn duration(text: &str) -> std::result::Result<Duration, String> {
+    let wrong = || "use seconds, or something like 90s, 10m or 1h".to_owned();
+    let parsed = match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => text.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok()),
+    };
+    // A year is as good as for ever, and keeps the arithmetic of clocks safe.
+    parsed.filter(|span| *span <= Duration::from_secs(365 * 24 * 3600)).ok_or_else(wrong)
+}
+
+/// Until when to wait, and how often to look.
+#[derive(Debug)]
+pub(crate) struct Deadline {
+    at: Instant,
+    began: Instant,
+    timeout: Duration,
+    absent: Option<Instant>,
+}
+
+impl Deadline {
+    /// Waits before the next look at so many things; fails when it is too late for one.
+    pub(crate) async fn pause(&self, things: usize, what: &str) -> Result<()> {
+        let now = Instant::now();
+        if now >= self.at {
+            let sentence = format!("{what} is not done after {}", span(self.timeout));
+            return Err(Failure::new(Ending::TimedOut, sentence));
+        }
+        let pace = match self.began.elapsed().as_secs() {
+            0..2 => Duration::from_millis(400),
+            2..60 => Duration::from_secs(1),
+            60..300 => Duration::from_secs(2),
+            _ => Duration::from_secs(5),
+        };
+        // Every look counts against the token's requests for the minute.
+        let pace = pace.max(Duration::from_millis(400) * u32::try_from(things).unwrap_or(u32::MAX).min(1000));
+        tokio::time::sleep(pace.min(self.at - now)).await;
+        Ok(())
+    }
+
+    /// Takes a look's outcome: none yet if the server was away for a moment, or had enough of us.
+    pub(crate) fn bear<T>(&mut self, session: &Session, look: Result<T>) -> Result<Option<T>> {
+        let failure = match look {
+            Ok(seen) => {
+                self.absent = None;
+                return Ok(Some(seen));
+            }
+            Err(failure) => failure,
+        };
+        let busy = failure.code.as_deref() == Some("too_many_requests");
+        let absent = matches!(failure.ending, Ending::Unreachable | Ending::Broken);
+        let since = *self.absent.get_or_insert_with(Instant::now);
+        if !(busy || absent) || since.elapsed() > ABSENCE {
+            return Err(failure);
+        }
+        session.progress.say(&format!("{}; still waiting", failure.sentence));
+        Ok(None)
+    }
+}
+
+fn span(duration: Duration) -> String {
+    jiff::SignedDuration::try_from(duration)
+        .map_or_else(|_| format!("{} s", duration.as_secs()), |span| format!("{span:#}"))
+}
+
+/// An action that was started, and on what.
+#[derive(Clone, Debug)]
+pub(crate) struct Started {
+    /// What people call the resource.
+    pub(crate) subject: String,
+    /// The action.
+    pub(crate) action: ActionId,
+}
+
+/// Waits for actions. One outcome for each, in their order; an error of its own when waiting itself ended.
+pub(crate) async fn actions(
+    session: &Session,
+    started: Vec<Started>,
+    mut deadline: Deadline,
+) -> Result<Vec<Result<Document<Action>>>> {
+    let mut watched: Vec<_> = started.into_iter().map(Watched::new).collect();
+    loop {
+        for one in &mut watched {
+            if one.outcome.is_none() {
+                let look = one.look(session).await;
+                one.outcome = deadline.bear(session, look)?.flatten();
+            }
+        }
+        let open: Vec<_> = watched.iter().filter(|one| one.outcome.is_none()).collect();
+        let Some(first) = open.first() else { break };
+        let what = format!("{} (action {})", first.started.subject, first.started.action);
+        deadline.pause(open.len(), &what).await.map_err(|failure| {
+            let ids: Vec<_> = open.iter().map(|one| one.started.action.to_string()).collect();
+            failure.suggest(format!("it goes on; cairn action watch {}", ids.join(" ")))
+        })?;
+    }
+    session.progress.finish();
+    Ok(watched.into_iter().filter_map(|one| one.outcome).collect())
+}
+
+/// Waits for one action.
+pub(crate) async fn action(session: &Session, started: Started, deadline: Deadline) -> Result<Document<Action>> {
+    let outcomes = actions(session, vec![started], deadline).await?;
+    outcomes
+        .into_iter()
+        .next()
+        .unwrap_or_else(|| Err(Failure::new(Ending::Broken, "BUG: an action without an outcome")))
+}
+
+struct Watched {
+    started: Started,
+    /// Whether the server tells the steps.
+    detailed: bool,
+    shown: HashSet<(String, bool)>,
+    outcome: Option<Result<Document<Action>>>,
+}
+
+impl Watched {
+    fn new(started: Started) -> Self {
+        Self { started, detailed: true, shown: HashSet::new(), outcome: None }
+    }
+
+    /// Looks once, and says how it stands. The outcome, if there is one.
+    async fn look(&mut self, session: &Session) -> Result<Option<Result<Document<Action>>>> {
+        let (action, workflow) = self.fetch(session).await?;
+        if let Some(workflow) = &workflow {
+            self.say(session, workflow);
+        }
+        let subject = &self.started.subject;
+        let kind = action.value.kind.replace('_', " ");
+        Ok(match action.value.status {
+            ActionStatus::Completed => {
+                session.progress.stands(subject, &format!("{kind} is done"), "");
+                Some(Ok(action))
+            }
+            ActionStatus::Errored => Some(Err(self.failed(&kind, workflow.as_ref()))),
+            ActionStatus::InProgress if workflow.as_ref().is_some_and(|flow| flow.state == WorkflowState::Parked) => {
+                let why = workflow.map(|flow| flow.sentence).unwrap_or_default();
+                let sentence = format!("{subject}: {kind} is stopped until the operator looks at it: {why}");
+                let failure = Failure::new(Ending::Refused, sentence);
+                Some(Err(failure.suggest(format!("later: cairn action watch {}", self.started.action))))
+            }
+            ActionStatus::InProgress => {
+                if workflow.is_none() {
+                    session.progress.stands(subject, &format!("{kind} is under way"), "");
+                }
+                None
+            }
+        })
+    }
+
+    async fn fetch(&mut self, session: &Session) -> Result<(Document<Action>, Option<Workflow>)> {
+        let id = self.started.action;
+        if self.detailed {
+            match session.client.envelope(&Call::get(&[&"cloud", &"v1", &"actions", &id])).await {
+                Ok(mut envelope) => {
+                    let workflow = envelope.take_if_there::<Workflow>("workflow")?;
+                    return Ok((envelope.take("action")?, workflow.map(|workflow| workflow.value)));
+                }
+                // Another cloud of this API, or an older Cairn.
+                Err(failure) if failure.ending == Ending::NotFound => self.detailed = false,
+                Err(failure) => return Err(failure),
+            }
+        }
+        let action = session.client.one(&Call::get(&[&"v2", &"actions", &id]), "action").await;
+        Ok((action.map_err(|failure| failure.during(format!("action {id}")))?, None))
+    }
+
+    /// Says each step once it is reached, and again when it is tried again or waits for something else.
+    fn say(&mut self, session: &Session, workflow: &Workflow) {
+        let many = workflow.steps.len();
+        for (index, step) in workflow.steps.iter().enumerate() {
+            let new = !self.shown.contains(&(step.name.clone(), step.direction == Direction::Make));
+            let tell = match step.state {
+                StepState::Pending | StepState::Unknown => false,
+                StepState::Done => new,
+                StepState::Running | StepState::Refused => true,
+            };
+            if tell {
+                self.shown.insert((step.name.clone(), step.direction == Direction::Make));
+                let line = format!("[{}/{many}] {}", index + 1, describe(step));
+                session.progress.stands(&self.started.subject, &line, workflow.progress.as_deref().unwrap_or_default());
+            }
+        }
+    }
+
+    fn failed(&self, kind: &str, workflow: Option<&Workflow>) -> Failure {
+        let subject = &self.started.subject;
+        let look = format!("cairn action steps {}", self.started.action);
+        let Some(refusal) = workflow.and_then(|workflow| workflow.refusal.as_ref()) else {
+            return Failure::new(Ending::Refused, format!("{subject}: {kind} failed")).suggest(look);
+        };
+        let mut failure = Failure::new(Ending::Refused, format!("{subject}: {kind} failed: {}", refusal.message));
+        failure.suggestion = Some(suggestion(&refusal.code).map_or(look, str::to_owned));
+        failure.code = Some(refusal.code.clone());
+        failure
+    }
+}
+
+/// A step in words, with its attempts and what it waits for.
+pub(crate) fn describe(step: &WorkflowStep) -> String {
+    let mut more = Vec::new();
+    if step.attempts > 1 {
+        more.push(format!("attempt {}", step.attempts));
+    }
+    if step.state == StepState::Running {
+        more.extend(step.waiting_for.as_ref().map(|what| format!("waiting for {what}")));
+        more.extend(step.last_error.as_ref().map(|error| format!("last error: {error}")));
+    }
+    if more.is_empty() { step.sentence.clone() } else { format!("{} ({})", step.sentence, more.join("; ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("10m"), Ok(Duration::from_secs(600)));
+        assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
+        for wrong in ["", "-5", "-5s", "soon", "99999999999h"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(span(Duration::from_secs(1800)), "30m");
+    }
+}
