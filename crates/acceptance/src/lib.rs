@@ -1,6 +1,7 @@
 //! Whole-product tests, and what they share:
 //! - [`contract`]: every response of the tenant API against the published specification, and how much of it is covered;
 //! - [`architecture`]: which crate may know which, and which words must not stand where;
+//! - [`installation`]: a whole Cairn with its own database and guests, and a client that holds every answer to the contract;
 //! - [`figures`]: numbers that tests count, for the table at the end of `script/test`.
 //!
 //! Test-only: no crate depends on this one.
@@ -16,6 +17,7 @@
 pub mod architecture;
 pub mod contract;
 pub mod figures;
+pub mod installation;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -2,3 +2,7 @@
 
 #[path = "all/architecture.rs"]
 mod architecture;
+#[path = "all/crash.rs"]
+mod crash;
+#[path = "all/race.rs"]
+mod race;

@@ -54,6 +54,7 @@ async fn run(settings: &Settings, store: Store, roles: &[Role], hand_back: Cance
         let registry = cloud::registry().context("BUG: the workflows contradict each other")?;
         let mut options = workflow::Options::default();
         options.concurrency = settings.work_concurrency;
+        options.lease = settings.work_lease;
         let engine = workflow::Engine::new(store, registry, Arc::new(site), options);
         tasks.spawn(async move { engine.run(hand_back).await });
     }

@@ -98,6 +98,8 @@ pub(crate) struct Settings {
     pub(crate) qemu_networking: Networking,
     /// Workflows carried forward at once.
     pub(crate) work_concurrency: usize,
+    /// How long a workflow's lease outlives a worker that died.
+    pub(crate) work_lease: std::time::Duration,
     /// Requests that one token may make in an hour.
     pub(crate) requests_per_hour: u32,
     /// Requests that one token may make in a minute.
@@ -140,6 +142,9 @@ impl Settings {
                 &[("auto", Networking::Auto), ("bridged", Networking::Bridged), ("user", Networking::User)],
             )?,
             work_concurrency: number::<u16>(&layers, Key::WorkConcurrency, 16, 1..=1024)?.into(),
+            work_lease: std::time::Duration::from_secs(
+                number::<u32>(&layers, Key::WorkLeaseSeconds, 30, 1..=600)?.into(),
+            ),
             requests_per_hour: number(&layers, Key::LimitsRequestsPerHour, 5000, 1..=u32::MAX)?,
             requests_per_minute: number(&layers, Key::LimitsRequestsPerMinute, 250, 1..=u32::MAX)?,
             log_format: word(&layers, Key::LogFormat, &[("text", LogFormat::Text), ("json", LogFormat::Json)])?,

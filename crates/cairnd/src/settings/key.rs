@@ -16,6 +16,7 @@ pub(crate) enum Key {
     QemuStateDir,
     QemuNetworking,
     WorkConcurrency,
+    WorkLeaseSeconds,
     LimitsRequestsPerHour,
     LimitsRequestsPerMinute,
     LogFormat,
@@ -24,7 +25,7 @@ pub(crate) enum Key {
 
 impl Key {
     /// Every setting there is.
-    pub(crate) const ALL: [Key; 17] = [
+    pub(crate) const ALL: [Key; 18] = [
         Key::DataDir,
         Key::DatabaseUrl,
         Key::DatabaseConnections,
@@ -38,6 +39,7 @@ impl Key {
         Key::QemuStateDir,
         Key::QemuNetworking,
         Key::WorkConcurrency,
+        Key::WorkLeaseSeconds,
         Key::LimitsRequestsPerHour,
         Key::LimitsRequestsPerMinute,
         Key::LogFormat,
@@ -60,6 +62,7 @@ impl Key {
             Key::QemuStateDir => "qemu.state_dir",
             Key::QemuNetworking => "qemu.networking",
             Key::WorkConcurrency => "work.concurrency",
+            Key::WorkLeaseSeconds => "work.lease_seconds",
             Key::LimitsRequestsPerHour => "limits.requests_per_hour",
             Key::LimitsRequestsPerMinute => "limits.requests_per_minute",
             Key::LogFormat => "log.format",
