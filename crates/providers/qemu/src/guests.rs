@@ -293,7 +293,7 @@ impl Region {
             process.kill().await?;
         }
         self.disconnect(&place.name, Some(&owned.record)).await?;
-        self.limits.remove(&place.name);
+        self.limits.remove(&place.name).await;
         let Owned { held, .. } = owned;
         blocking(move || {
             durable::remove(&leaving)?;

@@ -62,12 +62,6 @@ impl Qemu {
     pub async fn open(config: Config) -> Result<Self> {
         Ok(Self { region: Arc::new(Region::open(config).await?) })
     }
-
-    /// Gives back what the region itself holds of the host beside its guests and networks (an empty control group).
-    /// Only for leaving a host for good; guests that run are not touched.
-    pub fn close(self) {
-        self.region.limits.close();
-    }
 }
 
 #[async_trait]

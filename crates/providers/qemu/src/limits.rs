@@ -2,6 +2,7 @@
 
 use provider::Resources;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const ROOT: &str = "/sys/fs/cgroup";
 /// The scheduler's period in microseconds.
@@ -29,26 +30,37 @@ impl Limits {
         Self::None
     }
 
-    /// Finds out what works, by making our own group and reading back its controls.
+    /// Finds out what works, by making groups, looking at their controls and removing them again: our groups exist
+    /// only while a guest is in them.
     pub(crate) fn open(name: &str) -> Self {
         let root = Path::new(ROOT);
-        if root.join("cgroup.controllers").exists() {
-            let group = root.join(name);
-            // The root's controllers may be handed on already; a failure shows in what the group then lacks.
-            attempt(&root.join("cgroup.subtree_control"), "+cpu +memory");
-            make(&group);
-            attempt(&group.join("cgroup.subtree_control"), "+cpu +memory");
-            let probe = group.join("probe");
-            let works = make(&probe) && probe.join("cpu.max").exists() && probe.join("memory.max").exists();
-            remove(&probe);
-            return if works { Self::Unified(group) } else { Self::None };
+        let unified = root.join("cgroup.controllers").exists();
+        let limits = if unified {
+            Self::Unified(root.join(name))
+        } else {
+            Self::Separate { cpu: root.join("cpu").join(name), memory: root.join("memory").join(name) }
+        };
+        // The process's number makes it a name of its own: two of us may look at the same time.
+        let probe = format!("probe-{}", std::process::id());
+        let controls = if unified { ["cpu.max", "memory.max"] } else { ["cpu.cfs_quota_us", "memory.limit_in_bytes"] };
+        let groups = limits.groups();
+        groups.iter().for_each(|group| prepare(group));
+        let works = groups.iter().all(|group| make(&group.join(&probe)))
+            && controls.iter().all(|control| groups.iter().any(|group| group.join(&probe).join(control).exists()));
+        for group in groups {
+            remove(&group.join(&probe));
+            remove(group);
         }
-        let (cpu, memory) = (root.join("cpu").join(name), root.join("memory").join(name));
-        let works = make(&cpu) && make(&memory);
-        if works && cpu.join("cpu.cfs_quota_us").exists() && memory.join("memory.limit_in_bytes").exists() {
-            return Self::Separate { cpu, memory };
+        if works { limits } else { Self::None }
+    }
+
+    /// The groups above the guests'.
+    fn groups(&self) -> Vec<&PathBuf> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Unified(group) => vec![group],
+            Self::Separate { cpu, memory } => vec![cpu, memory],
         }
-        Self::None
     }
 
     /// Whether limits are enforced at all.
@@ -87,6 +99,7 @@ impl Limits {
                 ]
             }
         };
+        self.groups().into_iter().for_each(|group| prepare(group));
         for (group, file, value) in settings {
             make(&group);
             if !attempt(&group.join(file), &value) {
@@ -95,37 +108,42 @@ impl Limits {
         }
     }
 
-    /// Removes a guest's groups; they are empty once its process has ended.
-    pub(crate) fn remove(&self, guest: &str) {
-        match self {
-            Self::None => {}
-            Self::Unified(group) => remove(&group.join(guest)),
-            Self::Separate { cpu, memory } => [cpu, memory].iter().for_each(|group| remove(&group.join(guest))),
+    /// Removes a guest's groups, and ours with the last one. The threads of a process that has just ended may be in
+    /// them for another moment.
+    pub(crate) async fn remove(&self, guest: &str) {
+        for group in self.groups() {
+            let mut attempts = 0;
+            while !remove(&group.join(guest)) && attempts < 40 {
+                attempts += 1;
+                tokio::time::sleep(Duration::from_millis(25)).await;
+            }
+            remove(group);
         }
     }
+}
 
-    /// Removes our own groups if no guest is in them.
-    pub(crate) fn close(&self) {
-        match self {
-            Self::None => {}
-            Self::Unified(group) => remove(group),
-            Self::Separate { cpu, memory } => [cpu, memory].iter().for_each(|group| remove(group)),
-        }
-    }
+/// Makes our group and hands the controllers on to the groups in it (version 2; the other has no such file).
+fn prepare(group: &Path) {
+    let hand_on = |group: &Path| attempt(&group.join("cgroup.subtree_control"), "+cpu +memory");
+    group.parent().map(hand_on);
+    make(group);
+    hand_on(group);
 }
 
 fn make(group: &Path) -> bool {
     group.is_dir() || std::fs::create_dir(group).is_ok()
 }
 
-fn remove(group: &Path) {
-    if let Err(error) = std::fs::remove_dir(group)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::debug!(group = %group.display(), %error, "a control group stays");
+/// Whether it is gone.
+fn remove(group: &Path) -> bool {
+    match std::fs::remove_dir(group) {
+        Ok(()) => true,
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     }
 }
 
+/// Writes a control that exists; an ordinary file must not appear where there is none.
 fn attempt(file: &Path, value: &str) -> bool {
-    std::fs::write(file, value).is_ok()
+    let opened = std::fs::OpenOptions::new().write(true).open(file);
+    opened.and_then(|mut file| std::io::Write::write_all(&mut file, value.as_bytes())).is_ok()
 }

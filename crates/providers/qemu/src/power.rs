@@ -85,7 +85,7 @@ impl Region {
                 process.kill().await?;
             }
         }
-        self.limits.remove(&owned.place.name);
+        self.limits.remove(&owned.place.name).await;
         self.disconnect(&owned.place.name, Some(&owned.record)).await
     }
 

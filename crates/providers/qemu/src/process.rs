@@ -154,6 +154,8 @@ pub(crate) async fn start(
     }
     let mut command = command_as(identity);
     command.arg("--fork").arg(qemu).args(arguments).current_dir(&run);
+    // Our environment may hold secrets, and the guest's user can read its own process's.
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/sbin:/usr/bin:/sbin:/bin".into()));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| crate::fault::from_io("running setsid", &error))?;
     let complaints = child.stderr.take();

@@ -52,11 +52,19 @@ async fn a_process_of_its_own_session_and_user() {
     assert_eq!(fields[3], process.to_string(), "leads its own session");
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     assert!(status.contains("Seccomp:\t2"), "the sandbox is up");
+    let environment = std::fs::read_to_string(format!("/proc/{process}/environ")).unwrap();
+    assert_eq!(environment.trim_end_matches('\0').split('\0').count(), 1, "{environment}");
     if crate::stage::is_root() {
         let user = stage.config.guest_user_base + 6;
         assert_eq!(std::fs::metadata(format!("/proc/{process}")).unwrap().uid(), user);
         let record = std::fs::metadata(stage.state().join("guests/s6/guest.json")).unwrap();
         assert_eq!((record.uid(), record.mode() & 0o777), (0, 0o600), "QEMU cannot forge the mark");
+        let directory = std::fs::metadata(stage.state().join("guests/s6")).unwrap();
+        assert_eq!((directory.uid(), directory.gid(), directory.mode() & 0o777), (0, user, 0o710));
+        if stage.qemu.capabilities().resource_limits {
+            let groups = std::fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap();
+            assert!(groups.contains("/cairn_"), "{groups}");
+        }
     }
     stage.close().await;
 }

@@ -49,7 +49,12 @@ async fn debian_boots_answers_over_ssh_and_shuts_down() {
         let output = tokio::time::timeout(Duration::from_secs(20), ssh).await.ok()?.ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     };
-    until("SSH answers", Duration::from_secs(300), async || ssh("true").await.is_some()).await;
+    while ssh("true").await.is_none() {
+        if start.elapsed() > Duration::from_secs(300) {
+            let console = stage.qemu.console_log(&guest, 8 << 10).await.unwrap();
+            panic!("SSH does not answer; the console ends with\n{}", String::from_utf8_lossy(&console));
+        }
+    }
     println!("SSH after {:?}", start.elapsed());
     assert_eq!(ssh("hostname; ip -4 -o address show scope global").await.unwrap().matches("10.77.0.42/24").count(), 1);
     let console = stage.qemu.console_log(&guest, 1 << 20).await.unwrap();

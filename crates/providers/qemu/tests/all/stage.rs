@@ -19,6 +19,15 @@ pub(crate) struct Stage {
     pub(crate) installation: InstallationId,
 }
 
+impl Drop for Stage {
+    /// A failed test leaves no guest running.
+    fn drop(&mut self) {
+        for process in processes_of(self.state()).into_iter().filter_map(|number| i32::try_from(number).ok()) {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(process), nix::sys::signal::Signal::SIGKILL);
+        }
+    }
+}
+
 impl Stage {
     pub(crate) async fn new(networking: Networking) -> Self {
         let directory = tempfile::Builder::new().prefix("cairn-qemu-").tempdir().unwrap();
@@ -163,7 +172,11 @@ impl Stage {
             assert_eq!(names(&self.state().join(left)), Vec::<String>::new(), "{left}");
         }
         assert_eq!(processes_of(self.state()), Vec::<u32>::new());
-        self.qemu.close();
+        let groups: Vec<_> = ["cpu", "memory", "."].iter().map(|kind| Path::new("/sys/fs/cgroup").join(kind)).collect();
+        let groups = groups.iter().filter(|group| group.is_dir()).flat_map(|group| names(group));
+        // Other tests have theirs; the name is the beginning of the installation's hash.
+        let hash = hex::encode(&<sha2::Sha256 as sha2::Digest>::digest(format!("{}\0", self.installation))[..4]);
+        assert_eq!(groups.filter(|name| name.ends_with(&hash)).count(), 0, "control groups");
     }
 }
 
