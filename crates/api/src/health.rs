@@ -63,6 +63,7 @@ async fn metrics(State(api): State<Api>) -> Result<impl IntoResponse> {
     let render = api.options().render_metrics.as_ref().ok_or_else(Problem::not_found)?;
     let pool = api.store().pool();
     ::metrics::gauge!("cairn_database_connections").set(f64::from(pool.size()));
-    ::metrics::gauge!("cairn_database_connections_idle").set(f64::from(u32::try_from(pool.num_idle()).unwrap_or(u32::MAX)));
+    ::metrics::gauge!("cairn_database_connections_idle")
+        .set(f64::from(u32::try_from(pool.num_idle()).unwrap_or(u32::MAX)));
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], render()))
 }

@@ -1,5 +1,6 @@
 //! What is fixed when the process starts.
 
+use model::image_url::Reach;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,8 @@ pub struct Options {
     pub token_cache: Duration,
     /// The most event streams that one team may hold open at this process.
     pub streams_per_team: usize,
+    /// How far the addresses of images that teams bring may reach. The region's provider has a word in it, too.
+    pub image_reach: Reach,
     /// What `/metrics` answers; `None`: it is not served.
     pub render_metrics: Option<RenderMetrics>,
     /// Cancelled when the process is to end: streams end then, so that a graceful shutdown does not wait for them.
@@ -52,6 +55,7 @@ impl Options {
             request_timeout: Duration::from_secs(30),
             token_cache: Duration::from_secs(5),
             streams_per_team: 100,
+            image_reach: Reach::Public,
             render_metrics: None,
             stop: CancellationToken::new(),
         }
@@ -60,6 +64,9 @@ impl Options {
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options").field("public_url", &self.public_url).field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Options")
+            .field("public_url", &self.public_url)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }

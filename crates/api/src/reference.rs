@@ -18,18 +18,24 @@ pub(crate) fn routes(document: &Value) -> Router<Api> {
     let document = Bytes::from(serde_json::to_vec(document).unwrap_or_default());
     Router::new()
         .route("/openapi.json", get(async move || ([(CONTENT_TYPE, "application/json")], document.clone())))
-        .route("/reference", get(async || {
-            let policy = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; \
+        .route(
+            "/reference",
+            get(async || {
+                let policy = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; \
                           img-src 'self' data:; worker-src blob:";
-            ([(CONTENT_SECURITY_POLICY, policy)], Html(PAGE))
-        }))
-        .route("/reference/redoc.js", get(async || {
-            let headers = [
-                (CONTENT_TYPE, "text/javascript"),
-                // Every browser takes it; there is no other form of it here.
-                (CONTENT_ENCODING, "gzip"),
-                (CACHE_CONTROL, "public, max-age=86400"),
-            ];
-            (headers, REDOC)
-        }))
+                ([(CONTENT_SECURITY_POLICY, policy)], Html(PAGE))
+            }),
+        )
+        .route(
+            "/reference/redoc.js",
+            get(async || {
+                let headers = [
+                    (CONTENT_TYPE, "text/javascript"),
+                    // Every browser takes it; there is no other form of it here.
+                    (CONTENT_ENCODING, "gzip"),
+                    (CACHE_CONTROL, "public, max-age=86400"),
+                ];
+                (headers, REDOC)
+            }),
+        )
 }

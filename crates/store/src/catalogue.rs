@@ -6,9 +6,11 @@ use sqlx::postgres::PgRow;
 
 mod apply;
 mod image;
+pub(crate) mod shelf;
 
 pub use apply::{Applied, apply};
 pub use image::{Unresolved, resolve, unresolved};
+pub use shelf::{Shelf, shelf};
 
 /// A region, as tenants see it.
 #[derive(Clone, PartialEq, Eq, Debug)]

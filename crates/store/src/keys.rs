@@ -74,11 +74,8 @@ pub async fn list(store: &Store, team: TeamId, limit: i64, offset: i64) -> Resul
 pub async fn find(store: &Store, team: TeamId, which: Which<'_>) -> Result<Option<Key>> {
     let mut tx = store.tenant(team).await?;
     let statement = format!("SELECT {COLUMNS} FROM ssh_keys WHERE {}", which.condition());
-    let row = sqlx::query(sqlx::AssertSqlSafe(statement))
-        .bind(team.0)
-        .bind(which.value())
-        .fetch_optional(&mut *tx)
-        .await?;
+    let row =
+        sqlx::query(sqlx::AssertSqlSafe(statement)).bind(team.0).bind(which.value()).fetch_optional(&mut *tx).await?;
     row.as_ref().map(read).transpose()
 }
 
@@ -124,10 +121,7 @@ pub async fn rename(tx: &mut Tx, team: TeamId, which: Which<'_>, name: Option<&s
 /// Removes a key. `None`: there is no such key. Servers that were given it keep it.
 pub async fn delete(tx: &mut Tx, team: TeamId, which: Which<'_>) -> Result<Option<Key>> {
     let statement = format!("DELETE FROM ssh_keys WHERE {} RETURNING {COLUMNS}", which.condition());
-    let row = sqlx::query(sqlx::AssertSqlSafe(statement))
-        .bind(team.0)
-        .bind(which.value())
-        .fetch_optional(&mut **tx)
-        .await?;
+    let row =
+        sqlx::query(sqlx::AssertSqlSafe(statement)).bind(team.0).bind(which.value()).fetch_optional(&mut **tx).await?;
     row.as_ref().map(read).transpose()
 }

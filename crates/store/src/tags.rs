@@ -52,12 +52,13 @@ const COUNTS: &str = "
 /// One page of a team's tags by name, and how many there are.
 pub async fn list(store: &Store, team: TeamId, limit: i64, offset: i64) -> Result<(Vec<Tag>, i64)> {
     let mut tx = store.tenant(team).await?;
-    let names: Vec<String> = sqlx::query_scalar("SELECT name FROM tags WHERE team_id = $1 ORDER BY name LIMIT $2 OFFSET $3")
-        .bind(team.0)
-        .bind(limit)
-        .bind(offset)
-        .fetch_all(&mut *tx)
-        .await?;
+    let names: Vec<String> =
+        sqlx::query_scalar("SELECT name FROM tags WHERE team_id = $1 ORDER BY name LIMIT $2 OFFSET $3")
+            .bind(team.0)
+            .bind(limit)
+            .bind(offset)
+            .fetch_all(&mut *tx)
+            .await?;
     let total =
         sqlx::query_scalar("SELECT count(*) FROM tags WHERE team_id = $1").bind(team.0).fetch_one(&mut *tx).await?;
     Ok((counted(&mut tx, team, names).await?, total))
@@ -131,12 +132,12 @@ pub async fn hold(tx: &mut Tx, team: TeamId, name: &str) -> Result<Option<String
         .await?)
 }
 
-/// Puts a tag on resources of the team; those that have it already keep it. Answers with the ids, in the order
-/// given, that are no servers or images of the team: where there is one, nothing should be committed.
-pub async fn assign(tx: &mut Tx, team: TeamId, tag: &str, resources: &[Resource]) -> Result<Vec<String>> {
+/// Puts a tag on resources of the team; those that have it already keep it. Answers with the place of the first that
+/// is no server or image of the team: where there is one, nothing should be committed.
+pub async fn assign(tx: &mut Tx, team: TeamId, tag: &str, resources: &[Resource]) -> Result<Option<usize>> {
     let (types, ids) = columns(resources);
     // Ids that are no numbers of that size are no ids; comparing as text asks for no conversion that could fail.
-    Ok(sqlx::query_scalar(
+    let missing: Option<i64> = sqlx::query_scalar(
         "WITH asked AS (
              SELECT r.type, r.id, r.nth FROM unnest($3::text[], $4::text[]) WITH ORDINALITY AS r(type, id, nth)
          ), known AS (
@@ -151,14 +152,15 @@ pub async fn assign(tx: &mut Tx, team: TeamId, tag: &str, resources: &[Resource]
              INSERT INTO tagged (team_id, tag, resource_type, resource_id)
              SELECT DISTINCT $1::uuid, $2::text, type, id FROM known WHERE exists ON CONFLICT DO NOTHING
          )
-         SELECT id FROM known WHERE NOT exists ORDER BY nth",
+         SELECT min(nth) - 1 FROM known WHERE NOT exists",
     )
     .bind(team.0)
     .bind(tag)
     .bind(types)
     .bind(ids)
-    .fetch_all(&mut **tx)
-    .await?)
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(missing.and_then(|nth| usize::try_from(nth).ok()))
 }
 
 /// Takes a tag off resources; those that do not have it stay without.

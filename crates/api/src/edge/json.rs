@@ -172,7 +172,10 @@ mod tests {
     #[test]
     fn a_wrong_value_is_named_by_its_path() {
         assert_eq!(refuse(br#"{"name":5}"#).field.as_deref(), Some("name"));
-        assert_eq!(refuse(br#"{"name":"a","inner":[{"size":1},{"size":300}]}"#).field.as_deref(), Some("inner[1].size"));
+        assert_eq!(
+            refuse(br#"{"name":"a","inner":[{"size":1},{"size":300}]}"#).field.as_deref(),
+            Some("inner[1].size")
+        );
         assert_eq!(refuse(b"{}").message, "missing field `name`.");
         assert_eq!(refuse(br#"{"name":"a","inner":["x"]}"#).message, "invalid type: string \"x\", expected an object.");
     }
@@ -189,7 +192,8 @@ mod tests {
 
     #[test]
     fn the_unknown_and_the_repeated_are_ignored() {
-        let value = parse(br#"{"name":"first","x":{"y":[1]},"name":"last \\u0000"}"#).and_then(convert::<Outer>).unwrap();
+        let value =
+            parse(br#"{"name":"first","x":{"y":[1]},"name":"last \\u0000"}"#).and_then(convert::<Outer>).unwrap();
         assert_eq!(value.name, "last \\u0000");
         let long = format!(r#"{{"name":{{"{}":1}}}}"#, "x".repeat(100_000));
         assert!(refuse(long.as_bytes()).message.len() < 1000);

@@ -87,8 +87,12 @@ fn permission(security: &Value) -> Option<Permission> {
     if requirement.is_empty() {
         return Some(Permission::Public);
     }
-    let scopes: Vec<String> =
-        requirement.get("bearer_auth")?.as_array()?.iter().filter_map(|scope| scope.as_str().map(str::to_owned)).collect();
+    let scopes: Vec<String> = requirement
+        .get("bearer_auth")?
+        .as_array()?
+        .iter()
+        .filter_map(|scope| scope.as_str().map(str::to_owned))
+        .collect();
     Some(if scopes.is_empty() { Permission::AnyToken } else { Permission::Scopes(scopes) })
 }
 

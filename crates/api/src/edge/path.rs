@@ -37,9 +37,11 @@ async fn values(parts: &mut Parts) -> Result<Vec<String>, Problem> {
 }
 
 fn at<T: FromStr>(values: &[String], index: usize) -> Result<T, Problem> {
-    let text = values.get(index).ok_or_else(|| Problem::internal("BUG: the route has fewer parameters than its handler"))?;
-    // `+5` would read as 5, which would give one thing two addresses; U+0000 cannot even be asked for.
-    if text.starts_with('+') || text.contains('\0') {
+    let text =
+        values.get(index).ok_or_else(|| Problem::internal("BUG: the route has fewer parameters than its handler"))?;
+    // `+5` would read as 5, which would give one thing two addresses; U+0000 cannot even be asked for; and the router
+    // takes `//` for an empty parameter.
+    if text.is_empty() || text.starts_with('+') || text.contains('\0') {
         return Err(Problem::not_found());
     }
     text.parse().map_err(|_| Problem::not_found())

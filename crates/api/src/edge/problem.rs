@@ -57,14 +57,13 @@ impl Problem {
     pub(super) fn from_status(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_FOUND => Self::not_found(),
-            StatusCode::METHOD_NOT_ALLOWED => {
-                Self::new(Code::MethodNotAllowed, "This path does not answer to that method; the Allow header says which it does.")
-            }
+            StatusCode::METHOD_NOT_ALLOWED => Self::new(
+                Code::MethodNotAllowed,
+                "This path does not answer to that method; the Allow header says which it does.",
+            ),
             StatusCode::PAYLOAD_TOO_LARGE => Self::new(Code::PayloadTooLarge, "The body of the request is too large."),
             StatusCode::UNAUTHORIZED => Refusal::unauthorized().into(),
-            status if status.is_client_error() => {
-                Self::new(Code::BadRequest, "The request could not be read.")
-            }
+            status if status.is_client_error() => Self::new(Code::BadRequest, "The request could not be read."),
             status => Self::internal(format!("a layer answered {status}")),
         }
     }

@@ -1,7 +1,8 @@
 //! Rate limits: so many requests of one token an hour, and so many a minute.
 //!
-//! Each is a sliding window from two counters: what the present window holds, and the part of the last one that
-//! still lies within the length of a window. That admits no burst at the border of two windows, in sixteen bytes.
+//! Each is a sliding window of thirteen slots, a twelfth of its length each: twelve that are past and the present one. So
+//! no stretch of the window's length ever holds more than the limit, and a request counts for at most a twelfth longer
+//! than it should.
 //! Counted in this process alone: with several processes behind a balancer each counts what it sees.
 
 use crate::Limits;
@@ -24,7 +25,7 @@ pub(crate) struct Standing {
     pub(crate) limit: u32,
     /// Requests left.
     pub(crate) remaining: u32,
-    /// When the present window ends, in seconds since 1970.
+    /// When the oldest requests cease to count, in seconds since 1970.
     pub(crate) reset: u64,
     /// Seconds to wait, if this request is one too many.
     pub(crate) wait: Option<u64>,
@@ -42,44 +43,57 @@ struct Windows {
     minute: Window,
 }
 
+/// Slots of a window that are past; the present one comes on top.
+const PAST: u64 = 12;
+const SLOTS: usize = 13;
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Window {
-    number: u64,
-    now: u32,
-    before: u32,
+    /// The number of the present slot since 1970.
+    present: u64,
+    /// How many requests each slot saw, at its number modulo [`SLOTS`].
+    counts: [u32; SLOTS],
+}
+
+fn place(slot: u64) -> usize {
+    // The remainder is below thirteen.
+    usize::try_from(slot % SLOTS as u64).unwrap_or_default()
 }
 
 impl Window {
-    /// Moves to the window in which `second` lies.
+    /// Moves to the slot in which `second` lies, and forgets those that are too old.
     fn advance(&mut self, second: u64, length: u64) {
-        let number = second / length;
-        if number != self.number {
-            self.before = if number == self.number + 1 { self.now } else { 0 };
-            self.now = 0;
-            self.number = number;
+        let slot = second * PAST / length;
+        if slot > self.present + PAST {
+            self.counts = [0; SLOTS];
+        } else {
+            for new in self.present + 1..=slot {
+                self.counts[place(new)] = 0;
+            }
         }
+        self.present = self.present.max(slot);
     }
 
-    /// How many requests count at `second`.
-    fn count(self, second: u64, length: u64) -> u64 {
-        let left = length - second % length;
-        u64::from(self.now) + (u64::from(self.before) * left).div_ceil(length)
+    fn total(&self) -> u64 {
+        self.counts.iter().map(|count| u64::from(*count)).sum()
     }
 
-    /// Seconds until one more is admitted.
-    fn wait(self, second: u64, length: u64, limit: u64) -> u64 {
-        let admits = |wait: u64| {
-            let mut later = self;
-            later.advance(second + wait, length);
-            later.count(second + wait, length) < limit
-        };
-        // The count only falls as time passes, and after two windows it is nothing.
-        let (mut too_soon, mut enough) = (0, 2 * length);
-        while enough - too_soon > 1 {
-            let middle = too_soon.midpoint(enough);
-            if admits(middle) { enough = middle } else { too_soon = middle }
+    fn add(&mut self) {
+        let count = &mut self.counts[place(self.present)];
+        *count = count.saturating_add(1);
+    }
+
+    /// The second at which the total has fallen below `below`. Slots go one by one, the oldest first.
+    fn falls_below(&self, below: u64, length: u64) -> u64 {
+        let oldest = self.present.saturating_sub(PAST);
+        let mut left = self.total();
+        for slot in oldest..=self.present {
+            left -= u64::from(self.counts[place(slot)]);
+            if left < below {
+                return ((slot + PAST + 1) * length).div_ceil(PAST);
+            }
         }
-        enough
+        ((self.present + PAST + 1) * length).div_ceil(PAST)
     }
 }
 
@@ -96,13 +110,13 @@ impl Rates {
     /// What an answer says that no token's request led to.
     pub(crate) fn idle(&self) -> Standing {
         let limit = self.limits.per_hour;
-        Standing { limit, remaining: limit, reset: (unix_now() / HOUR + 1) * HOUR, wait: None }
+        Standing { limit, remaining: limit, reset: unix_now(), wait: None }
     }
 
     fn admit_at(&self, token: TokenId, second: u64) -> Standing {
         let mut all = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= CAPACITY && !all.contains_key(&token) {
-            all.retain(|_, windows| windows.hour.number + 1 >= second / HOUR);
+            all.retain(|_, windows| windows.hour.present + PAST >= second * PAST / HOUR);
             if all.len() >= CAPACITY {
                 // Fifty thousand busy tokens on one process: counting begins anew rather than memory growing.
                 all.clear();
@@ -112,23 +126,23 @@ impl Rates {
         windows.hour.advance(second, HOUR);
         windows.minute.advance(second, MINUTE);
         let (hour_limit, minute_limit) = (u64::from(self.limits.per_hour), u64::from(self.limits.per_minute));
-        let hour_full = hour_limit > 0 && windows.hour.count(second, HOUR) >= hour_limit;
-        let minute_full = minute_limit > 0 && windows.minute.count(second, MINUTE) >= minute_limit;
+        let hour_full = hour_limit > 0 && windows.hour.total() >= hour_limit;
+        let minute_full = minute_limit > 0 && windows.minute.total() >= minute_limit;
         let wait = if hour_full {
-            Some(windows.hour.wait(second, HOUR, hour_limit))
+            Some(windows.hour.falls_below(hour_limit, HOUR))
         } else if minute_full {
-            Some(windows.minute.wait(second, MINUTE, minute_limit))
+            Some(windows.minute.falls_below(minute_limit, MINUTE))
         } else {
-            windows.hour.now = windows.hour.now.saturating_add(1);
-            windows.minute.now = windows.minute.now.saturating_add(1);
+            windows.hour.add();
+            windows.minute.add();
             None
         };
-        let left = hour_limit.saturating_sub(windows.hour.count(second, HOUR));
+        let used = windows.hour.total();
         Standing {
             limit: self.limits.per_hour,
-            remaining: u32::try_from(left).unwrap_or(u32::MAX),
-            reset: (second / HOUR + 1) * HOUR,
-            wait,
+            remaining: u32::try_from(hour_limit.saturating_sub(used)).unwrap_or(u32::MAX),
+            reset: windows.hour.falls_below(used, HOUR),
+            wait: wait.map(|until| until.saturating_sub(second).max(1)),
         }
     }
 }
@@ -167,10 +181,9 @@ mod tests {
                 admitted.push(second);
             }
         }
-        // The estimate takes the last window as evenly spread; it may be wrong by a little, never by a burst.
         for start in &admitted {
             let within = admitted.iter().filter(|second| (*start..start + HOUR).contains(*second)).count();
-            assert!(within <= 150, "{within} within an hour of {start}");
+            assert!(within <= 100, "{within} within an hour of {start}");
         }
         assert!(admitted.len() >= 300, "{}", admitted.len());
     }

@@ -67,7 +67,8 @@ pub(crate) async fn envelope(State(api): State<Api>, mut request: Request, next:
 /// An error that carries no JSON came from a layer that does not know our envelope.
 fn wordless(response: &Response) -> Option<Problem> {
     let failed = response.status().is_client_error() || response.status().is_server_error();
-    let json = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let json =
+        response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
     (failed && !json).then(|| Problem::from_status(response.status()))
 }
 

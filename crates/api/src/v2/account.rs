@@ -9,7 +9,10 @@ use wire::account::{Account, AccountResponse, AccountStatus, AccountTeam};
 #[utoipa::path(get, path = "/v2/account", operation_id = "account_get", tag = "Account",
     security(("bearer_auth" = ["account:read"])), extensions(("x-cairn" = json!({"rate": "standard"}))),
     responses((status = 200, description = "The account of the token's team.", body = AccountResponse)))]
-pub(super) async fn show(State(api): State<Api>, Authenticated(caller): Authenticated) -> Result<Json<AccountResponse>> {
+pub(super) async fn show(
+    State(api): State<Api>,
+    Authenticated(caller): Authenticated,
+) -> Result<Json<AccountResponse>> {
     let account = store::tenancy::account(api.store(), caller.team).await?;
     Ok(Json(AccountResponse {
         account: Account {

@@ -273,7 +273,7 @@ pub(super) async fn kernels(
 /// There are no firewalls yet.
 #[utoipa::path(get, path = "/v2/droplets/{droplet_id}/firewalls", operation_id = "droplets_list_firewalls", tag = "Droplets",
     params(("droplet_id" = i32, Path, description = "The server."), PageParameters),
-    security(("bearer_auth" = ["droplet:read"])), extensions(("x-cairn" = json!({"rate": "standard"}))),
+    security(("bearer_auth" = ["firewall:read"])), extensions(("x-cairn" = json!({"rate": "standard"}))),
     responses((status = 200, description = "An empty page.", body = wire::firewall::FirewallList)))]
 pub(super) async fn firewalls(
     State(api): State<Api>,

@@ -13,10 +13,8 @@ fn wire(api: &Api, tag: store::tags::Tag) -> Tag {
     resources.last_tagged_uri = newest.map(|count| address(api, &count.resource_type, &count.last));
     for count in tag.counts {
         resources.count += count.count;
-        let one = TagCount {
-            count: count.count,
-            last_tagged_uri: Some(address(api, &count.resource_type, &count.last)),
-        };
+        let one =
+            TagCount { count: count.count, last_tagged_uri: Some(address(api, &count.resource_type, &count.last)) };
         match count.resource_type.as_str() {
             "droplet" => resources.servers = one,
             "image" => resources.images = one,

@@ -40,9 +40,8 @@ pub async fn assign(store: &Store, caller: &Caller, name: &str, resources: &[Res
     // Clients make the tag and try again when this is a 404, so the tag is asked for before the resources.
     let name = tags::hold(&mut tx, caller.team, name).await?.ok_or_else(Refusal::not_found)?;
     let missing = tags::assign(&mut tx, caller.team, &name, resources).await?;
-    if let Some(id) = missing.first() {
-        let place = resources.iter().position(|resource| resource.id == *id).unwrap_or_default();
-        let sentence = format!("there is no resource of that type with the id {}.", id.escape_debug());
+    if let Some(place) = missing {
+        let sentence = "there is no resource of that type with that id.";
         return Err(Refusal::field(format!("resources[{place}].resource_id"), sentence).into());
     }
     record(&mut tx, caller, "tag.assign", &urn(&name), &detail(resources)).await?;

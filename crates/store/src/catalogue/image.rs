@@ -39,10 +39,11 @@ fn source(entry: &Image) -> Result<Value> {
 /// Writes one entry. False: its checksum is not known yet, and it cannot be used until it is.
 pub(super) async fn put(tx: &mut Tx, entry: &Image) -> Result<bool> {
     let wanted = source(entry)?;
-    let row = sqlx::query("SELECT id, source, status FROM images WHERE slug = $1 AND team_id IS NULL AND deleted_at IS NULL")
-        .bind(entry.slug.as_str())
-        .fetch_optional(&mut **tx)
-        .await?;
+    let row =
+        sqlx::query("SELECT id, source, status FROM images WHERE slug = $1 AND team_id IS NULL AND deleted_at IS NULL")
+            .bind(entry.slug.as_str())
+            .fetch_optional(&mut **tx)
+            .await?;
     if let Some(row) = row {
         let (id, stored): (i32, Value) = (row.try_get("id")?, row.try_get("source")?);
         if same_bytes(&stored, &wanted) {
@@ -50,7 +51,10 @@ pub(super) async fn put(tx: &mut Tx, entry: &Image) -> Result<bool> {
             update(tx, id, entry, resolved).await?;
             return Ok(resolved);
         }
-        sqlx::query("UPDATE images SET status = 'retired', slug = NULL WHERE id = $1").bind(id).execute(&mut **tx).await?;
+        sqlx::query("UPDATE images SET status = 'retired', slug = NULL WHERE id = $1")
+            .bind(id)
+            .execute(&mut **tx)
+            .await?;
     }
     let resolved = wanted.get("listed").is_none();
     sqlx::query(
@@ -89,7 +93,8 @@ async fn update(tx: &mut Tx, id: i32, entry: &Image, resolved: bool) -> Result<(
 }
 
 fn min_disk(entry: &Image) -> Result<i32> {
-    i32::try_from(entry.min_disk_gb).map_err(|_| Error::Corrupt(format!("image {}: min_disk_gb is too large", entry.slug)))
+    i32::try_from(entry.min_disk_gb)
+        .map_err(|_| Error::Corrupt(format!("image {}: min_disk_gb is too large", entry.slug)))
 }
 
 /// A resolved source remembers the list it came from, so that applying the same entry again does not ask anew.

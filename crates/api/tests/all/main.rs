@@ -1,0 +1,13 @@
+//! The API from the outside: a real router over a real PostgreSQL. Every `/v2` answer is held against the specification.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that unwraps fails loudly")]
+
+mod auth;
+mod bounds;
+mod catalogue;
+mod document;
+mod events;
+mod idempotency;
+mod keys;
+mod limits;
+mod service;
+mod tags;
