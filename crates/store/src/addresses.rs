@@ -20,6 +20,8 @@ pub struct Claimed {
     pub server: ServerId,
     /// The pool's name: the public network, or the VPC's.
     pub pool: String,
+    /// A public pool on the operator's own bridge: nothing is translated.
+    pub bridged: bool,
     /// The VPC whose pool it is; `None` for a public one.
     pub vpc: Option<VpcId>,
     /// The address.
@@ -103,7 +105,7 @@ async fn extend(tx: &mut Tx, pool: Uuid) -> Result<bool> {
 pub async fn of(connection: &mut PgConnection, servers: &[ServerId]) -> Result<Vec<Claimed>> {
     let ids: Vec<i32> = servers.iter().map(|server| server.0).collect();
     let rows = sqlx::query(
-        "SELECT a.server_id, a.address, p.name, p.vpc_id, p.range, p.gateway
+        "SELECT a.server_id, a.address, p.name, p.kind = 'public_bridged' AS bridged, p.vpc_id, p.range, p.gateway
          FROM addresses a JOIN address_pools p ON p.id = a.pool_id
          WHERE a.server_id = ANY($1) ORDER BY a.server_id, p.vpc_id NULLS FIRST, a.address",
     )
@@ -115,6 +117,7 @@ pub async fn of(connection: &mut PgConnection, servers: &[ServerId]) -> Result<V
             Ok(Claimed {
                 server: ServerId(row.try_get("server_id")?),
                 pool: row.try_get("name")?,
+                bridged: row.try_get("bridged")?,
                 vpc: row.try_get::<Option<Uuid>, _>("vpc_id")?.map(VpcId),
                 address: row.address("address")?,
                 range: row.range("range")?,

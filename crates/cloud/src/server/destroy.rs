@@ -2,7 +2,7 @@
 //! round. Quota and addresses are held until the guest is really gone.
 
 use crate::{Caller, Result};
-use model::ids::{ActionId, ServerId};
+use model::ids::{ActionId, ImageId, ServerId};
 use model::refusal::Refusal;
 use store::actions::{NewAction, ResourceType};
 use store::{Store, Tx};
@@ -26,7 +26,49 @@ pub async fn destroy_tagged(store: &Store, caller: &Caller, tag: &str) -> Result
     Ok(actions)
 }
 
-/// The part that both share, and that composite resources use: everything that happens in the transaction.
+/// Destroys a server together with snapshots of it. `None`: with all of them.
+///
+/// What belongs to another server, or is no snapshot, is refused by name, and nothing is destroyed.
+pub async fn destroy_with(
+    store: &Store,
+    caller: &Caller,
+    server: ServerId,
+    chosen: Option<&[ImageId]>,
+    operation: &str,
+) -> Result<()> {
+    let mut tx = store.tenant(caller.team).await?;
+    let found = store::servers::get(&mut tx, caller.team, server).await?.ok_or_else(Refusal::not_found)?;
+    let snapshots: Vec<ImageId> = match chosen {
+        None => found.snapshots.iter().copied().map(ImageId).collect(),
+        Some(chosen) => {
+            if let Some(stranger) = chosen.iter().find(|image| !found.snapshots.contains(&image.0)) {
+                let message = format!("{stranger} is no snapshot of this server.");
+                return Err(Refusal::field("snapshots", message).into());
+            }
+            chosen.to_vec()
+        }
+    };
+    request(&mut tx, caller, &[server.0], operation).await?;
+    for image in &snapshots {
+        crate::image::verbs::leave(&mut tx, caller.team, *image).await?;
+    }
+    store::servers::order_destroy(&mut tx, caller.team, server, &snapshots).await?;
+    tx.commit().await.map_err(store::Error::from)?;
+    Ok(())
+}
+
+/// Asks again for what of such an order is not gone yet.
+pub async fn retry(store: &Store, caller: &Caller, server: ServerId) -> Result<()> {
+    let mut tx = store.tenant(caller.team).await?;
+    let order = store::servers::destroy_order(&mut tx, caller.team, server).await?.ok_or_else(Refusal::not_found)?;
+    if order.server.gone_at.is_none() {
+        request(&mut tx, caller, &[server.0], "droplets_destroy_retryWithAssociatedResources").await?;
+    }
+    tx.commit().await.map_err(store::Error::from)?;
+    Ok(())
+}
+
+/// The part that all share, and that composite resources use: everything that happens in the transaction.
 pub async fn request(tx: &mut Tx, caller: &Caller, servers: &[i32], operation: &str) -> Result<Vec<ActionId>> {
     let mut actions = Vec::with_capacity(servers.len());
     for leaving in store::servers::request_destroy(tx, caller.team, servers).await? {

@@ -215,7 +215,11 @@ pub(crate) async fn ensure_networks(cx: &Site, work: &Work, claimed: &[Claimed])
     for (interface, claimed) in super::seed::interfaces(cx.installation, work.id, claimed).into_iter().zip(claimed) {
         let spec = NetworkSpec {
             network: interface.network,
-            kind: if claimed.vpc.is_some() { NetworkKind::Private } else { NetworkKind::PublicNat },
+            kind: match (claimed.vpc, claimed.bridged) {
+                (Some(_), _) => NetworkKind::Private,
+                (None, true) => NetworkKind::PublicBridged,
+                (None, false) => NetworkKind::PublicNat,
+            },
             gateway: claimed.gateway,
             base: claimed.range.network(),
             prefix: claimed.range.prefix_len(),

@@ -3,6 +3,7 @@
 mod backups;
 mod changes;
 mod create;
+mod orders;
 mod place;
 mod read;
 mod seen;
@@ -16,6 +17,7 @@ pub use create::{
     Ground, GroundChoice, Image, ImageChoice, Key, KeyChoice, NewServer, NewServers, Region, Size, Vpc, ground, insert,
     size,
 };
+pub use orders::{DestroyOrder, Going, destroy_order, order_destroy};
 pub use place::{Candidate, candidates, confirm, place, unplace};
 pub use read::{
     capabilities,Filter, ImageOf, Server, Work, by_ids, get, list, neighbor_groups, neighbors, on_region, work};
