@@ -144,7 +144,7 @@ impl Client {
         }
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response.bytes().await.unwrap_or_default();
-        Err(answer::refusal(status, &headers, &body))
+        Err(answer::refusal(&self.base, status, &headers, &body))
     }
 
     /// Sends a call, again where that is safe and promises something.
@@ -155,8 +155,8 @@ impl Client {
             let Some(heard) = heard else { return outcome };
             let Some(pause) = patience.pause(heard) else { return outcome };
             if let Err(failure) = &outcome {
-                let sentence = format!("{}; trying again in {:.1} s", failure.sentence, pause.as_secs_f32());
-                self.progress.say(&sentence);
+                let when = if pause.as_secs() == 0 { String::new() } else { format!(" in {} s", pause.as_secs()) };
+                self.progress.say(&format!("{}; trying again{when}", failure.sentence));
             }
             tokio::time::sleep(pause).await;
         }
@@ -186,7 +186,7 @@ impl Client {
         if status.is_success() || gone {
             return (None, Ok(bytes));
         }
-        (Heard::status(status, &headers), Err(answer::refusal(status, &headers, &bytes)))
+        (Heard::status(status, &headers), Err(answer::refusal(&self.base, status, &headers, &bytes)))
     }
 
     fn request(&self, call: &Call) -> Result<reqwest::RequestBuilder> {

@@ -94,6 +94,13 @@ impl Progress {
     }
 }
 
+impl Drop for Progress {
+    fn drop(&mut self) {
+        // So that what is said last stands on a line of its own.
+        self.finish();
+    }
+}
+
 /// Writes a line to stderr. Nothing is left to do about a stderr that cannot be written to.
 fn line(text: &str) {
     let _ = writeln!(std::io::stderr(), "{}", crate::print::visible(text));

@@ -74,7 +74,7 @@ impl Deadline {
     pub(crate) async fn pause(&self, things: usize, what: &str) -> Result<()> {
         let now = Instant::now();
         if now >= self.at {
-            let sentence = format!("{what} is not done after {}", span(self.timeout));
+            let sentence = format!("{what} is not done after {}; it goes on", span(self.timeout));
             return Err(Failure::new(Ending::TimedOut, sentence));
         }
         let pace = match self.began.elapsed().as_secs() {
@@ -142,7 +142,7 @@ pub(crate) async fn actions(
         let what = format!("{} (action {})", first.started.subject, first.started.action);
         deadline.pause(open.len(), &what).await.map_err(|failure| {
             let ids: Vec<_> = open.iter().map(|one| one.started.action.to_string()).collect();
-            failure.suggest(format!("it goes on; cairn action watch {}", ids.join(" ")))
+            failure.suggest(format!("cairn action watch {}", ids.join(" ")))
         })?;
     }
     session.progress.finish();
@@ -189,7 +189,7 @@ impl Watched {
                 let why = workflow.map(|flow| flow.sentence).unwrap_or_default();
                 let sentence = format!("{subject}: {kind} is stopped until the operator looks at it: {why}");
                 let failure = Failure::new(Ending::Refused, sentence);
-                Some(Err(failure.suggest(format!("later: cairn action watch {}", self.started.action))))
+                Some(Err(failure.suggest(format!("cairn action watch {}, when that is done", self.started.action))))
             }
             ActionStatus::InProgress => {
                 if workflow.is_none() {

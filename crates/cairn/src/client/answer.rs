@@ -13,14 +13,14 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
 }
 
 /// What a refusal says.
-pub(super) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
+pub(super) fn refusal(base: &Url, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
     let ending = match status.as_u16() {
         401 | 403 => Ending::Unauthorised,
         404 => Ending::NotFound,
         400..=499 => Ending::Refused,
         _ => Ending::Broken,
     };
-    let Ok(body) = serde_json::from_slice::<ErrorBody>(body) else { return stranger(status, headers) };
+    let Ok(body) = serde_json::from_slice::<ErrorBody>(body) else { return stranger(base, status, headers) };
     let code = body.cloud.map_or(body.id, |cloud| cloud.code);
     let mut failure = Failure::new(ending, body.message);
     failure.suggestion = suggestion(&code).map(str::to_owned);
@@ -30,13 +30,13 @@ pub(super) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> F
 }
 
 /// An answer in other words than ours: of a proxy, or of something else altogether.
-fn stranger(status: StatusCode, headers: &HeaderMap) -> Failure {
+fn stranger(base: &Url, status: StatusCode, headers: &HeaderMap) -> Failure {
     let ending = match status.as_u16() {
         401 | 403 => Ending::Unauthorised,
         404 => Ending::NotFound,
         _ => Ending::Broken,
     };
-    let mut failure = Failure::new(ending, format!("answered with {status}, in words that are not Cairn's"));
+    let mut failure = Failure::new(ending, format!("{base} answered with {status}, in words that are not Cairn's"));
     failure.request = request_id(headers);
     match headers.get(LOCATION).and_then(|value| value.to_str().ok()) {
         Some(elsewhere) => failure.suggest(format!("the URL that it points to: {}", crate::print::visible(elsewhere))),

@@ -12,14 +12,14 @@ use wire::size::Size;
 /// What can be done with sizes.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SizeCommand {
-    /// List them
+    /// List sizes
     List,
 }
 
 /// What can be done with regions.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RegionCommand {
-    /// List them
+    /// List regions
     List,
 }
 

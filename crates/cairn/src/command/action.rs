@@ -13,19 +13,19 @@ use wire::cloud::Workflow;
 /// What can be done with actions.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ActionCommand {
-    /// List them, the newest first
+    /// List actions, the newest first
     List,
-    /// Show one
+    /// Show an action
     Get {
         /// Which one
         id: ActionId,
     },
-    /// Show how one goes, step by step: attempts, what is waited for, what last went wrong
+    /// Show how an action goes, step by step: attempts, what is waited for, what last went wrong
     Steps {
         /// Which one
         id: ActionId,
     },
-    /// Wait until they are done
+    /// Wait until actions are done
     Watch {
         /// Which ones
         #[arg(required = true, value_name = "ID")]

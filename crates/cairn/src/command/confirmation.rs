@@ -19,7 +19,7 @@ impl Confirmation {
             return Ok(());
         }
         if !std::io::stdin().is_terminal() {
-            return Err(Failure::usage(format!("{question} There is nobody to ask")).suggest("--yes"));
+            return Err(Failure::usage(format!("there is nobody to ask: {question}")).suggest("--yes"));
         }
         let mut stderr = std::io::stderr();
         // Nothing is left to do about a stderr that cannot be written to; the answer is still awaited.

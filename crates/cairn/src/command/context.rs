@@ -13,19 +13,19 @@ use std::path::PathBuf;
 /// What can be done with stored installations.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ContextCommand {
-    /// List them
+    /// List stored installations
     List,
-    /// Show one, by default the current one; never its token
+    /// Show a stored installation, by default the current one; never its token
     Show {
         /// Which one
         name: Option<String>,
     },
-    /// Make one the current one
+    /// Use a stored installation from now on
     Use {
         /// Which one
         name: String,
     },
-    /// Forget one, with its token
+    /// Forget an installation, with its token
     Remove {
         /// Which one
         name: String,

@@ -7,24 +7,24 @@ use crate::failure::{Ending, Failure, Result};
 use crate::find;
 use crate::session::Session;
 use crate::waiting::Waiting;
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use model::states::ImageStatus;
 use wire::image::{Image, ImageCreate, ImageUpdate};
 
 /// What can be done with images. IMAGE is an id, a slug, or a name that only one image has.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImageCommand {
-    /// List them
+    /// List images
     List(ListArguments),
-    /// Show one
+    /// Show an image
     Get {
         /// Which one, by id, slug or name
         image: String,
     },
     Create(CreateArguments),
-    /// Change what one says of itself
+    /// Change what an image says of itself
     Update(UpdateArguments),
-    /// Delete one
+    /// Delete an image
     Delete {
         /// Which one, by id, slug or name
         image: String,
@@ -76,7 +76,7 @@ pub(crate) struct CreateArguments {
 
 /// What to change.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = true, args = ["name", "distribution", "description"])]
+#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["name", "distribution", "description"]))]
 pub(crate) struct UpdateArguments {
     /// Which one, by id, slug or name
     image: String,
@@ -164,7 +164,7 @@ async fn usable(
         deadline
             .pause(1, &format!("the image {name} (id {id})"))
             .await
-            .map_err(|failure| failure.suggest(format!("it goes on; cairn image get {id}")))?;
+            .map_err(|failure| failure.suggest(format!("cairn image get {id}")))?;
         let look = session.client.one(&Call::get(&[&"v2", &"images", id]), "image").await;
         if let Some(seen) = deadline.bear(session, look)? {
             image = seen;

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 pub(crate) struct ManArguments {
     /// The directory to write them to; made if it is not there
-    #[arg(long, value_name = "DIR")]
-    output: PathBuf,
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
 }
 
 /// Prints a completion script.
@@ -23,7 +23,7 @@ pub(crate) fn completion(shell: Shell) -> Result<()> {
 
 /// Writes one page for each command.
 pub(crate) fn pages(arguments: &ManArguments) -> Result<()> {
-    let directory = &arguments.output;
+    let directory = &arguments.directory;
     let written = std::fs::create_dir_all(directory).and_then(|()| {
         let command = Arguments::command().disable_help_subcommand(true);
         clap_mangen::generate_to(command, directory)

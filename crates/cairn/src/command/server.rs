@@ -18,9 +18,9 @@ use wire::server_action::ServerActionKind;
 #[derive(Debug, Subcommand)]
 pub(crate) enum ServerCommand {
     Create(CreateArguments),
-    /// List them
+    /// List servers
     List(ListArguments),
-    /// Show one
+    /// Show a server
     Get {
         /// Which one, by id or name
         server: String,
@@ -28,34 +28,34 @@ pub(crate) enum ServerCommand {
     Delete(DeleteArguments),
     Ssh(ssh::SshArguments),
     Console(console::ConsoleArguments),
-    /// Save a picture of the server's screen, a PNG file
+    /// Save a picture of a server's screen, a PNG file
     Screenshot {
         /// Which server, by id or name
         server: String,
         /// Where to; `-` is stdout
         file: PathBuf,
     },
-    /// Start
+    /// Start a server
     Start(PowerArguments),
-    /// Stop at once, as if the power were cut
+    /// Stop a server at once, as if the power were cut
     Stop(PowerArguments),
-    /// Ask the server to stop by itself
+    /// Ask a server to stop by itself
     Shutdown(PowerArguments),
-    /// Ask the server to restart by itself
+    /// Ask a server to restart by itself
     Reboot(PowerArguments),
-    /// Restart at once, as if the power were cut for a moment
+    /// Restart a server at once, as if the power were cut for a moment
     PowerCycle(PowerArguments),
-    /// Give it another size
+    /// Give a server another size
     Resize(ResizeArguments),
-    /// Make its disk anew from an image; what is on it is lost
+    /// Make a server's disk anew from an image; what is on it is lost
     Rebuild(ImageArguments),
-    /// Put a snapshot or backup back onto its disk; what is on it is lost
+    /// Put a snapshot or backup back onto a server's disk; what is on it is lost
     Restore(ImageArguments),
-    /// Give it another name
+    /// Give a server another name
     Rename(RenameArguments),
-    /// Keep a copy of its disk
+    /// Keep a copy of a server's disk
     Snapshot(SnapshotArguments),
-    /// List what was asked of it, the newest first
+    /// List what was asked of a server, the newest first
     Actions {
         /// Which one, by id or name
         server: String,

@@ -75,7 +75,7 @@ async fn gone(session: &Session, mut servers: Vec<Document<Server>>, mut deadlin
         deadline
             .pause(left.len(), &format!("deleting {}", called(&first.value)))
             .await
-            .map_err(|failure| failure.suggest(format!("it goes on; cairn server get {}", first.value.id)))?;
+            .map_err(|failure| failure.suggest(format!("cairn server get {}", first.value.id)))?;
         servers = left;
     }
     session.progress.finish();

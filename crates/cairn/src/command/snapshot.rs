@@ -11,18 +11,18 @@ use wire::snapshot::Snapshot;
 /// What can be done with snapshots. They are taken by `cairn server snapshot`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SnapshotCommand {
-    /// List them
+    /// List snapshots
     List {
         /// Only those of this server, by id or name
         #[arg(long)]
         server: Option<String>,
     },
-    /// Show one
+    /// Show a snapshot
     Get {
         /// Which one, by id or name
         snapshot: String,
     },
-    /// Delete one
+    /// Delete a snapshot
     Delete {
         /// Which one, by id or name
         snapshot: String,

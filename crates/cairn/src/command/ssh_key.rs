@@ -13,14 +13,14 @@ use wire::key::{SshKey, SshKeyCreate, SshKeyUpdate};
 /// What can be done with keys. KEY is an id, a fingerprint, or a name that only one key has.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SshKeyCommand {
-    /// List them
+    /// List SSH keys
     List,
-    /// Show one
+    /// Show an SSH key
     Get {
         /// Which one, by id, fingerprint or name
         key: String,
     },
-    /// Register one
+    /// Register an SSH key
     Create {
         /// What it is called
         name: String,
@@ -28,14 +28,14 @@ pub(crate) enum SshKeyCommand {
         #[arg(long, value_name = "FILE")]
         public_key_file: Option<PathBuf>,
     },
-    /// Give one another name
+    /// Give an SSH key another name
     Rename {
         /// Which one, by id, fingerprint or name
         key: String,
         /// The new name
         name: String,
     },
-    /// Forget one; servers that have it keep it
+    /// Forget an SSH key; servers that have it keep it
     Delete {
         /// Which one, by id, fingerprint or name
         key: String,

@@ -11,28 +11,28 @@ use wire::tag::{Tag, TagCreate, TagResource, TagResourceKind, TagResources};
 /// What can be done with tags.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TagCommand {
-    /// List them
+    /// List tags
     List,
-    /// Show one, and how much it is on
+    /// Show a tag, and how much it is on
     Get {
         /// Which one
         tag: String,
     },
-    /// Make one that is on nothing yet
+    /// Make a tag that is on nothing yet
     Create {
         /// The word
         tag: String,
     },
-    /// Delete one; what it is on stays
+    /// Delete a tag; what it is on stays
     Delete {
         /// Which one
         tag: String,
         #[command(flatten)]
         confirmation: Confirmation,
     },
-    /// Put one on something; it is made if it does not exist
+    /// Put a tag on something; it is made if it does not exist
     Add(ResourcesArguments),
-    /// Take one off something
+    /// Take a tag off something
     Remove(ResourcesArguments),
 }
 
