@@ -2,12 +2,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that unwraps fails loudly")]
 
 mod auth;
+mod backups;
 mod bounds;
 mod catalogue;
 mod document;
 mod events;
 mod idempotency;
+mod image_transfers;
+mod images;
 mod keys;
 mod limits;
 mod service;
+mod snapshots;
+mod stage;
 mod tags;

@@ -110,9 +110,9 @@ const SELECT: &str = "
                    AND a.completed_at IS NULL AND a.kind <> 'destroy') AS locked,
            ARRAY(SELECT t.tag FROM tagged t WHERE t.team_id = s.team_id AND t.resource_type = 'droplet'
                  AND t.resource_id = s.id::text ORDER BY t.tag) AS tags,
-           ARRAY(SELECT n.id FROM images n WHERE n.server_id = s.id AND n.kind = 'snapshot'
+           ARRAY(SELECT n.id FROM images n WHERE n.server_id = s.id AND n.team_id = s.team_id AND n.kind = 'snapshot'
                  AND n.deleted_at IS NULL ORDER BY n.id) AS snapshots,
-           ARRAY(SELECT n.id FROM images n WHERE n.server_id = s.id AND n.kind = 'backup'
+           ARRAY(SELECT n.id FROM images n WHERE n.server_id = s.id AND n.team_id = s.team_id AND n.kind = 'backup'
                  AND n.deleted_at IS NULL ORDER BY n.id) AS backup_images
     FROM servers s
     JOIN images i ON i.id = s.image_id
