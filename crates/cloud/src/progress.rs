@@ -40,6 +40,8 @@ pub fn sentence(step: &str, making: bool) -> String {
         "record_image" => ("making the image available", "taking the image off the list"),
         "fetch_view" => ("looking", "looking away"),
         "write_policy" => ("writing the backup policy down", "leaving the backup policy as it is"),
+        "keep_backup" => ("taking the backup out of its schedule", "leaving the backup kept"),
+        "find_bytes" => ("looking for the image's bytes", "leaving the image's bytes where they are"),
         other => return other.replace('_', " "),
     };
     if making { make.to_owned() } else { unmake.to_owned() }
