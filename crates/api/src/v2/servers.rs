@@ -102,7 +102,7 @@ pub(super) async fn create(
     let hash = store::idempotency::hash_request("POST", "/v2/droplets", &body.bytes);
     let request = request(body.value, key.map(|key| (key, hash)))?;
     let created = cloud::server::create::create(api.store(), &caller, &request).await?;
-    answer(&api, &caller, &created, several).await.map(|answer| (StatusCode::ACCEPTED, Json(answer)))
+    answer(&api, created, several).await.map(|answer| (StatusCode::ACCEPTED, Json(answer)))
 }
 
 /// The header, within bounds.
@@ -114,15 +114,10 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
     }
 }
 
-async fn answer(api: &Api, caller: &cloud::Caller, created: &Created, several: bool) -> Result<ServerCreateResponse> {
+async fn answer(api: &Api, created: Created, several: bool) -> Result<ServerCreateResponse> {
     let shapes = Shapes::of(api).await?;
-    let ids: Vec<i32> = created.servers.iter().map(|(server, _)| server.0).collect();
-    let mut tx = api.store().tenant(caller.team).await?;
-    let mut servers = Vec::with_capacity(ids.len());
-    for server in store::servers::by_ids(&mut tx, caller.team, &ids).await? {
-        servers.push(shapes.server(server));
-    }
-    let actions = created.servers.iter().map(|(_, action)| action_link(api, *action, "create")).collect();
+    let mut servers: Vec<_> = created.servers.into_iter().map(|server| shapes.server(server)).collect();
+    let actions = created.actions.iter().map(|action| action_link(api, *action, "create")).collect();
     let links = ActionLinks { actions };
     if several {
         return Ok(ServerCreateResponse::Several(CreatedServers { servers, links }));

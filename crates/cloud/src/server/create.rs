@@ -10,7 +10,7 @@ use model::refusal::{Code, Refusal};
 use model::states::ImageStatus;
 use provider::Capabilities;
 use store::idempotency::Claim;
-use store::servers::{Ground, GroundChoice, ImageChoice, KeyChoice, NewServer, NewServers, Vpc};
+use store::servers::{Ground, GroundChoice, ImageChoice, KeyChoice, NewServer, NewServers, Server, Vpc};
 use store::{Store, Tx};
 use workflow::NewWorkflow;
 
@@ -59,10 +59,12 @@ pub struct CreateServers {
 }
 
 /// What was accepted: servers with the action that makes each.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Created {
-    /// In the order of the names.
-    pub servers: Vec<(ServerId, ActionId)>,
+    /// As they stood when they were accepted, in the order of the names. Of a repeat: those that are still there.
+    pub servers: Vec<Server>,
+    /// The action that makes each.
+    pub actions: Vec<ActionId>,
     /// The request was a repeat; nothing was made.
     pub repeated: bool,
 }
@@ -75,8 +77,8 @@ pub async fn create(store: &Store, caller: &Caller, request: &CreateServers) -> 
         match store::idempotency::claim(&mut tx, caller.team, key, hash).await? {
             Claim::First => {}
             Claim::Repeat { resources, actions } => {
-                let servers = resources.into_iter().map(ServerId).zip(actions.into_iter().map(ActionId)).collect();
-                return Ok(Created { servers, repeated: true });
+                let servers = store::servers::by_ids(&mut tx, caller.team, &resources).await?;
+                return Ok(Created { servers, actions: actions.into_iter().map(ActionId).collect(), repeated: true });
             }
             Claim::Mismatch => {
                 let message =
@@ -96,14 +98,16 @@ pub async fn create(store: &Store, caller: &Caller, request: &CreateServers) -> 
     };
     let ground = store::servers::ground(&mut tx, &choice).await?;
     let fit = fit(request, ground)?;
-    let created = write(&mut tx, caller, request, &checked, &fit).await?;
+    let actions = write(&mut tx, caller, request, &checked, &fit).await?;
+    let ids: Vec<i32> = fit.ids.iter().map(|id| id.0).collect();
     if let Some((key, _)) = &request.idempotency {
-        let (servers, actions): (Vec<i32>, Vec<i32>) =
-            created.iter().map(|(server, action)| (server.0, action.0)).unzip();
-        store::idempotency::settle(&mut tx, caller.team, key, &servers, &actions).await?;
+        let actions: Vec<i32> = actions.iter().map(|action| action.0).collect();
+        store::idempotency::settle(&mut tx, caller.team, key, &ids, &actions).await?;
     }
+    // Read before the commit: a moment later a worker may have got anywhere with them.
+    let servers = store::servers::by_ids(&mut tx, caller.team, &ids).await?;
     tx.commit().await.map_err(store::Error::from)?;
-    Ok(Created { servers: created, repeated: false })
+    Ok(Created { servers, actions, repeated: false })
 }
 
 /// What can be said of a request without asking the database.
@@ -288,7 +292,7 @@ async fn write(
     request: &CreateServers,
     checked: &Checked,
     fit: &Fit,
-) -> Result<Vec<(ServerId, ActionId)>> {
+) -> Result<Vec<ActionId>> {
     let vpc = match &fit.vpc {
         Some(vpc) => vpc.clone(),
         None => {
@@ -335,5 +339,5 @@ async fn write(
         request_id: caller.request_id,
     };
     let actions = store::servers::insert(tx, &new).await?;
-    Ok(fit.ids.iter().copied().zip(actions.into_iter().map(ActionId)).collect())
+    Ok(actions.into_iter().map(ActionId).collect())
 }
