@@ -88,7 +88,9 @@ impl Printer {
 
     fn structured<T: Serialize>(self, value: &T) -> Result<()> {
         let text = if self.output == Output::Yaml {
-            serde_saphyr::to_string(value).map_err(|error| unprintable(&error))?
+            // A line stays a line, however long: it is searched and compared.
+            let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
+            serde_saphyr::to_string_with_options(value, options).map_err(|error| unprintable(&error))?
         } else {
             serde_json::to_string_pretty(value).map_err(|error| unprintable(&error))?
         };

@@ -61,7 +61,7 @@ fn duration(text: &str) -> std::result::Result<Duration, String> {
 }
 
 /// Until when to wait, and how often to look.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Deadline {
     at: Instant,
     began: Instant,
@@ -217,19 +217,21 @@ impl Watched {
         Ok((action.map_err(|failure| failure.during(format!("action {id}")))?, None))
     }
 
-    /// Says each step once it is reached, and again when it is tried again or waits for something else.
+    /// Says each step of the way it goes once it is reached, and again when it is tried again or waits for something
+    /// else.
     fn say(&mut self, session: &Session, workflow: &Workflow) {
-        let many = workflow.steps.len();
-        for (index, step) in workflow.steps.iter().enumerate() {
-            let new = !self.shown.contains(&(step.name.clone(), step.direction == Direction::Make));
+        // What was made before is no news when it is taken down.
+        let way: Vec<_> = workflow.steps.iter().filter(|step| step.direction == workflow.direction).collect();
+        for (index, step) in way.iter().enumerate() {
+            let reached = (step.name.clone(), step.direction == Direction::Make);
             let tell = match step.state {
                 StepState::Pending | StepState::Unknown => false,
-                StepState::Done => new,
+                StepState::Done => !self.shown.contains(&reached),
                 StepState::Running | StepState::Refused => true,
             };
             if tell {
-                self.shown.insert((step.name.clone(), step.direction == Direction::Make));
-                let line = format!("[{}/{many}] {}", index + 1, describe(step));
+                self.shown.insert(reached);
+                let line = format!("[{}/{}] {}", index + 1, way.len(), describe(step));
                 session.progress.stands(&self.started.subject, &line, workflow.progress.as_deref().unwrap_or_default());
             }
         }

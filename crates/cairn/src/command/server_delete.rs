@@ -1,13 +1,15 @@
 //! `cairn server delete`.
 
+use super::action;
 use super::confirmation::Confirmation;
 use crate::client::Call;
 use crate::document::Document;
 use crate::failure::{Ending, Result};
 use crate::find;
 use crate::session::Session;
-use crate::waiting::{Deadline, Waiting};
+use crate::waiting::{self, Deadline, Started, Waiting};
 use clap::Args;
+use wire::action::Action;
 use wire::server::Server;
 
 /// Delete servers, with their disks
@@ -51,8 +53,34 @@ fn called(server: &Server) -> String {
     format!("{} (id {})", server.name, server.id)
 }
 
-/// Waits until none of them is there any more.
-async fn gone(session: &Session, mut servers: Vec<Document<Server>>, mut deadline: Deadline) -> Result<()> {
+/// Waits until none of them is there any more. Cairn lists a server no longer once its deletion was asked for, and has an
+/// action for it; other clouds of this API list it until it is gone.
+async fn gone(session: &Session, servers: Vec<Document<Server>>, deadline: Deadline) -> Result<()> {
+    let call = Call::get(&[&"v2", &"actions"]).query("per_page", 200);
+    // A token need not be allowed to see actions.
+    let newest = match session.client.envelope(&call).await {
+        Ok(mut envelope) => envelope.take_list::<Action>("actions")?,
+        Err(_) => Vec::new(),
+    };
+    let (mut started, mut rest) = (Vec::new(), Vec::new());
+    for server in servers {
+        let resource = i64::from(server.value.id.0);
+        let ours = |action: &&Document<Action>| {
+            let Action { kind, resource_type, resource_id, .. } = &action.value;
+            kind == "destroy" && resource_type == "droplet" && *resource_id == Some(resource)
+        };
+        match newest.iter().find(ours) {
+            Some(action) => started.push(Started { subject: server.value.name.clone(), action: action.value.id }),
+            None => rest.push(server),
+        }
+    }
+    let outcomes = waiting::actions(session, started, deadline.clone()).await?;
+    unlisted(session, rest, deadline).await?;
+    action::split(outcomes).1
+}
+
+/// Waits until none of them is listed any more.
+async fn unlisted(session: &Session, mut servers: Vec<Document<Server>>, mut deadline: Deadline) -> Result<()> {
     loop {
         let mut left = Vec::new();
         for server in servers {

@@ -168,7 +168,32 @@ fn delete_asks_and_waits_until_it_is_gone() {
     cloud.on("DELETE /v2/droplets/42", [Reply::empty(204)]);
     let gone = Reply::json(404, &crate::values::error("not_found", "The resource you requested could not be found."));
     cloud.on("GET /v2/droplets/42", [Reply::json(200, &json!({"droplet": going})), gone]);
-    golden::check("delete", &cloud.cairn("server delete web-1 --yes").run().transcript);
+    golden::check("delete_elsewhere", &cloud.cairn("server delete web-1 --yes").run().transcript);
+}
+
+#[test]
+fn delete_follows_the_action() {
+    let cloud = ready();
+    cloud.on("DELETE /v2/droplets/42", [Reply::empty(204)]);
+    let mut other = action(12, "destroy", "in-progress");
+    other["resource_id"] = json!(43);
+    let ours = action(11, "destroy", "in-progress");
+    cloud.json("GET /v2/actions", &page("actions", &[other, ours.clone(), action(9, "create", "completed")]));
+    let mut undo = step("disk", "removing the disk", "running", 1);
+    undo["direction"] = json!("unmake");
+    let mut flow = workflow("ready", &[step("disk", "making the disk", "done", 1), undo]);
+    flow["direction"] = json!("unmake");
+    cloud.on(
+        "GET /cloud/v1/actions/11",
+        [
+            Reply::json(200, &detail(&ours, &flow)),
+            Reply::json(200, &detail(&action(11, "destroy", "completed"), &flow)),
+        ],
+    );
+    golden::check("delete", &cloud.cairn("server delete 42 --yes").run().transcript);
+    let before = cloud.asked().len();
+    assert_eq!(cloud.cairn("server delete 42 --yes --no-wait").run().code, 0);
+    assert_eq!(cloud.asked().len(), before + 2, "found and deleted, and not looked at again");
 }
 
 #[test]
