@@ -105,7 +105,7 @@ async fn extend(tx: &mut Tx, pool: Uuid) -> Result<bool> {
 pub async fn of(connection: &mut PgConnection, servers: &[ServerId]) -> Result<Vec<Claimed>> {
     let ids: Vec<i32> = servers.iter().map(|server| server.0).collect();
     let rows = sqlx::query(
-        "SELECT a.server_id, a.address, p.name, p.kind = 'public_bridged' AS bridged, p.vpc_id, p.range, p.gateway
+        "SELECT a.server_id, a.address, p.name, p.kind IS NOT DISTINCT FROM 'public_bridged' AS bridged, p.vpc_id, p.range, p.gateway
          FROM addresses a JOIN address_pools p ON p.id = a.pool_id
          WHERE a.server_id = ANY($1) ORDER BY a.server_id, p.vpc_id NULLS FIRST, a.address",
     )
