@@ -9,6 +9,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use store::Store;
 use store::private::PrivatePostgres;
@@ -51,7 +52,12 @@ impl Installation {
             ("CAIRN_LIMITS_REQUESTS_PER_HOUR".to_owned(), "10000000".to_owned()),
             ("CAIRN_LIMITS_REQUESTS_PER_MINUTE".to_owned(), "10000000".to_owned()),
         ];
-        Self { directory, http, https, image: image.to_owned(), settings }
+        let catalogue = directory.path().join("catalogue.toml");
+        let text = model::catalogue::DEFAULT.replace("198.18.64.0/20", &free_range());
+        std::fs::write(&catalogue, text).unwrap();
+        let mut installation = Self { directory, http, https, image: image.to_owned(), settings };
+        installation.settings.push(("CAIRN_CATALOGUE".to_owned(), catalogue.display().to_string()));
+        installation
     }
 
     /// A disk without an operating system: enough for everything but logging in. Boots to the firmware's screen.
@@ -321,4 +327,19 @@ pub async fn program(name: &str) -> PathBuf {
 
 fn free_port() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+/// A public range that no other installation of this host uses: two bridges with one address would answer for each
+/// other. A /24 of 198.18.0.0/15, which is set aside for benchmarks (RFC 2544).
+fn free_range() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = (std::process::id() * 7 + NEXT.fetch_add(1, Ordering::Relaxed)) % 512;
+        let range = format!("198.{}.{}.0/24", 18 + number / 256, number % 256);
+        let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
+        let little_endian = format!("00{:02X}{:02X}C6", number % 256, 18 + number / 256);
+        if !routes.contains(&little_endian) {
+            return range;
+        }
+    }
 }

@@ -4,5 +4,7 @@
 mod architecture;
 #[path = "all/crash.rs"]
 mod crash;
+#[path = "all/pydo.rs"]
+mod pydo;
 #[path = "all/race.rs"]
 mod race;

@@ -191,15 +191,23 @@ impl Books {
         .await
         .unwrap();
         let rows = rows.iter().map(|row| (row.get("name"), row.get("count"))).collect();
-        Self { rows, interfaces: interfaces(), files: files(&installation.file("qemu")) }
+        Self { rows, interfaces: interfaces(installation).await, files: files(&installation.file("qemu")) }
+    }
+
+    /// Without the files of images, of which those that were fetched stay for the next server.
+    pub(crate) fn without_images(mut self) -> Self {
+        self.files.retain(|file| !file.contains("/images/"));
+        self
     }
 }
 
-/// The network interfaces of this host.
-fn interfaces() -> Vec<String> {
+/// The interfaces of this host that the installation has marked as its own. Others come and go beside it.
+pub(crate) async fn interfaces(installation: &Installation) -> Vec<String> {
+    let id = store::tenancy::installation(&installation.store().await).await.unwrap();
     let mut names: Vec<String> = std::fs::read_dir("/sys/class/net")
         .unwrap()
         .flatten()
+        .filter(|entry| std::fs::read_to_string(entry.path().join("ifalias")).is_ok_and(|of| of.contains(&id.to_string())))
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();
@@ -225,7 +233,7 @@ fn files(directory: &std::path::Path) -> Vec<String> {
     found
 }
 
-async fn wait_for(what: &str, mut true_now: impl AsyncFnMut() -> bool) {
+pub(crate) async fn wait_for(what: &str, mut true_now: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !true_now().await {
         assert!(Instant::now() < deadline, "waited in vain for {what}");

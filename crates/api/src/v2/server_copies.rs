@@ -182,7 +182,7 @@ fn going(going: Going) -> DestroyedResource {
 #[utoipa::path(get, path = "/v2/droplets/{droplet_id}/destroy_with_associated_resources/status",
     operation_id = "droplets_get_DestroyAssociatedResourcesStatus", tag = "Droplets",
     params(("droplet_id" = i32, Path, description = "The server.")),
-    security(("bearer_auth" = ["droplet:read"])), extensions(("x-cairn" = json!({"rate": "standard"}))),
+    security(("bearer_auth" = ["droplet:delete"])), extensions(("x-cairn" = json!({"rate": "standard"}))),
     responses((status = 200, description = "How far it is.", body = DestroyStatus)))]
 pub(super) async fn destroy_status(
     State(api): State<Api>,
