@@ -90,6 +90,9 @@ async fn a_bug_parks_until_an_operator_retries() {
     assert_eq!(stage.written().await, 0, "a bug rolls its step back");
     let parked = store::workflow::parked(stage.store().pool()).await.unwrap();
     assert_eq!((parked[0].id, parked[0].last_error.as_str()), (id, "BUG: x is y"));
+    let alerts = store::workflow::open_alerts_of(stage.store().pool(), id).await.unwrap();
+    assert_eq!(alerts.len(), 1);
+    assert!(alerts[0].message.contains("life x stands still at b: BUG: x is y"), "{alerts:?}");
 
     let now = Some(stage.clock.now());
     assert!(store::workflow::retry(stage.store().pool(), id, now).await.unwrap());
