@@ -16,5 +16,6 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(actions::show))
         .routes(routes!(servers::console_log))
         .routes(routes!(servers::screenshot))
-        .routes(routes!(events::stream)).routes(routes!(quotas::show))
+        .routes(routes!(events::stream))
+        .routes(routes!(quotas::show))
 }

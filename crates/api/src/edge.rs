@@ -14,15 +14,15 @@ mod request_id;
 mod tokens;
 
 pub(crate) use feed::Feed;
-pub(crate) use guard::{Guard, check};
 pub use guard::{Authenticated, Presented};
+pub(crate) use guard::{Guard, check};
 pub use json::{Json, LARGEST_BODY, RawJson};
 pub use paging::{PageParameters, Paging};
 pub use path::{Id, Ids};
+pub(crate) use problem::chain;
 pub use problem::{Problem, Result};
 pub use query::Query;
 pub(crate) use rate::Rates;
 pub use request_id::RequestId;
-pub(crate) use problem::chain;
 pub(crate) use request_id::envelope;
 pub(crate) use tokens::Tokens;

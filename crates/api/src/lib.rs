@@ -6,9 +6,9 @@
 //! one), scope (`security`), and `x-cairn` with the `audit` operation it writes and its `rate` class. The OpenAPI
 //! document is generated from that, and the edge enforces what the document says.
 
-pub mod edge;
 mod cloud_v1;
 mod document;
+pub mod edge;
 mod health;
 mod oauth;
 mod options;
@@ -18,9 +18,9 @@ mod v2;
 pub use document::document;
 pub use options::{Limits, Options, RenderMetrics};
 
-use axum::{Extension, Router};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use edge::{Feed, Guard, Problem, Rates, Tokens};
 use model::refusal::Code;
 use std::any::Any;

@@ -16,6 +16,9 @@ use tokio_util::sync::CancellationToken;
 /// A region is looked at this often. Steps look for themselves, so this is only for what changes behind our back.
 const LOOKED_AT_EVERY: Duration = Duration::from_secs(10);
 
+/// What is due by the clock (backups, and what has had its day) is looked for this often.
+const KEPT_HOUSE_EVERY: Duration = Duration::from_secs(60);
+
 /// Starts what `roles` asks for, without waiting for providers. Each task ends after `hand_back` is cancelled.
 pub(crate) fn start(
     settings: &Settings,
@@ -29,9 +32,14 @@ pub(crate) fn start(
         return tasks;
     }
     if wanted.contains(&Role::Observe) {
-        let (store, hand_back) = (store.clone(), hand_back.clone());
+        let (database, token) = (store.clone(), hand_back.clone());
         tasks.spawn(async move {
-            checksums::keep_resolved(&store, &hand_back).await;
+            checksums::keep_resolved(&database, &token).await;
+            Ok(())
+        });
+        let (database, token) = (store.clone(), hand_back.clone());
+        tasks.spawn(async move {
+            housekeeping(&database, &token).await;
             Ok(())
         });
     }
@@ -84,6 +92,29 @@ async fn observe(site: Site, region: RegionSlug, hand_back: CancellationToken) {
         }
         tokio::select! {
             () = tokio::time::sleep(LOOKED_AT_EVERY) => {}
+            () = hand_back.cancelled() => return,
+        }
+    }
+}
+
+/// Begins backups that are due, deletes those whose time is over, forgets old idempotency keys. Any number of processes
+/// may do so: each unit of it is claimed in its own transaction.
+async fn housekeeping(store: &Store, hand_back: &CancellationToken) {
+    loop {
+        let now = jiff::Timestamp::now();
+        match cloud::server::backups::run_due(store, now).await {
+            Ok(0) => {}
+            Ok(begun) => tracing::info!(begun, "backups begun"),
+            Err(error) => tracing::warn!(%error, "backups cannot be begun"),
+        }
+        if let Err(error) = cloud::server::backups::prune(store, now).await {
+            tracing::warn!(%error, "old backups cannot be deleted");
+        }
+        if let Err(error) = store::idempotency::forget_old(store).await {
+            tracing::warn!(%error, "old idempotency keys cannot be deleted");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(KEPT_HOUSE_EVERY) => {}
             () = hand_back.cancelled() => return,
         }
     }

@@ -3,16 +3,16 @@
 
 pub mod account;
 mod caller;
-mod world;
-pub mod site;
-pub mod server;
-pub mod region;
-pub mod image;
 mod error;
+pub mod image;
 pub mod key;
-pub mod tag;
 pub mod progress;
 mod record;
+pub mod region;
+pub mod server;
+pub mod site;
+pub mod tag;
+mod world;
 
 pub use caller::Caller;
 pub use error::{Error, Result};

@@ -15,18 +15,19 @@ pub mod actions;
 pub mod addresses;
 pub mod alerts;
 pub mod audit;
+pub mod catalogue;
 pub mod events;
+pub mod glances;
 pub mod hosts;
-pub mod images;
 pub mod idempotency;
+pub mod images;
+pub mod keys;
 pub mod networks;
 pub mod private;
 pub mod quota;
+pub mod readiness;
 mod rows;
 pub mod servers;
-pub mod keys;
-pub mod readiness;
-pub mod catalogue;
 pub mod tags;
 pub mod tenancy;
 #[cfg(feature = "testing")]
@@ -61,6 +62,7 @@ pub type Tx = Transaction<'static, Postgres>;
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
+    shelf: std::sync::Arc<catalogue::shelf::Place>,
 }
 
 /// The schema, up and down.
@@ -73,7 +75,7 @@ impl Store {
         let options = PgConnectOptions::from_str(url)?.application_name("cairnd");
         let pool =
             PgPoolOptions::new().max_connections(connections).test_before_acquire(false).connect_with(options).await?;
-        Ok(Self { pool })
+        Ok(Self { pool, shelf: std::sync::Arc::default() })
     }
 
     /// Brings the schema up to this build's version.

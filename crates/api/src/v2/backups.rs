@@ -35,10 +35,29 @@ fn wire(policy: Policy) -> BackupPolicy {
     }
 }
 
+/// A policy as a request words it.
+pub(super) fn asked(policy: BackupPolicy) -> backup::Asked {
+    backup::Asked {
+        plan: policy.plan.map(|plan| match plan {
+            BackupPlan::Daily => Plan::Daily,
+            BackupPlan::Weekly => Plan::Weekly,
+        }),
+        weekday: policy.weekday.map(|day| match day {
+            Weekday::Sun => backup::Weekday::Sun,
+            Weekday::Mon => backup::Weekday::Mon,
+            Weekday::Tue => backup::Weekday::Tue,
+            Weekday::Wed => backup::Weekday::Wed,
+            Weekday::Thu => backup::Weekday::Thu,
+            Weekday::Fri => backup::Weekday::Fri,
+            Weekday::Sat => backup::Weekday::Sat,
+        }),
+        hour: policy.hour,
+    }
+}
+
 /// In which window a server is backed up next, if it is.
 pub(super) fn next_window(server: &Server, now: Timestamp) -> Option<BackupWindow> {
-    backups::next_window(server, now)
-        .map(|window| BackupWindow { start: window.start.into(), end: window.end.into() })
+    backups::next_window(server, now).map(|window| BackupWindow { start: window.start.into(), end: window.end.into() })
 }
 
 fn record(server: &Server, now: Timestamp) -> BackupPolicyRecord {

@@ -33,8 +33,7 @@ pub(super) async fn list(
     let shapes = Shapes::of(&api).await?;
     let mut tx = exists(&api, &caller, image).await?;
     let scope = Scope::Resource(ResourceType::Image, image.0);
-    let (actions, total) =
-        store::actions::list(&mut tx, caller.team, scope, paging.limit(), paging.offset()).await?;
+    let (actions, total) = store::actions::list(&mut tx, caller.team, scope, paging.limit(), paging.offset()).await?;
     Ok(paging.answer(&api, actions.into_iter().map(|action| shapes.action(action)).collect(), total))
 }
 

@@ -13,11 +13,11 @@ use store::actions::{ResourceType, Scope};
 use wire::action::{ActionList, ActionResponse, StartedActions};
 use wire::server_action::{DiskOnResize, ServerActionRequest, ServerWish};
 
-fn wish(asked: ServerWish) -> Result<Wish> {
+fn wish(asked: ServerWish, seed: u64) -> Result<Wish> {
     Ok(match asked {
-        ServerWish::EnableBackups(policy) => Wish::EnableBackups(backup_policy(policy)?),
+        ServerWish::EnableBackups(policy) => Wish::EnableBackups(backup_policy(policy, seed)?),
         ServerWish::DisableBackups => Wish::DisableBackups,
-        ServerWish::ChangeBackupPolicy(policy) => Wish::ChangeBackupPolicy(backup_policy(Some(policy))?),
+        ServerWish::ChangeBackupPolicy(policy) => Wish::ChangeBackupPolicy(backup_policy(Some(policy), seed)?),
         ServerWish::Reboot => Wish::Reboot,
         ServerWish::PowerCycle => Wish::PowerCycle,
         ServerWish::Shutdown => Wish::Shutdown,
@@ -49,7 +49,7 @@ pub(super) async fn ask(
     Id(id): Id<ServerId>,
     Json(body): Json<ServerActionRequest>,
 ) -> Result<(StatusCode, Json<ActionResponse>)> {
-    let wish = wish(body.wish()?)?;
+    let wish = wish(body.wish()?, u64::from(id.0.unsigned_abs()))?;
     let action = wishes::ask(api.store(), &caller, id, &wish).await?;
     let shapes = Shapes::of(&api).await?;
     Ok((StatusCode::CREATED, Json(ActionResponse { action: shapes.action(action) })))
@@ -74,7 +74,7 @@ pub(super) async fn ask_tagged(
         let message = format!("`{}` is asked of one server at a time.", body.kind);
         return Err(Refusal::field("type", message).into());
     }
-    let wish = wish(body.wish()?)?;
+    let wish = wish(body.wish()?, tag.len() as u64)?;
     let actions = wishes::ask_tagged(api.store(), &caller, &tag, &wish).await?;
     let shapes = Shapes::of(&api).await?;
     let actions = actions.into_iter().map(|action| shapes.action(action)).collect();

@@ -145,7 +145,8 @@ fn request(body: ServerCreate, idempotency: Option<(String, [u8; 32])>) -> Resul
         }
     };
     let backups = match (body.backups.unwrap_or(false), body.backup_policy) {
-        (true, policy) => Some(backup_policy(policy)?),
+        // Names differ where servers do; ids are not known yet.
+        (true, policy) => Some(backup_policy(policy, names.iter().map(|name| name.len() as u64).sum())?),
         (false, _) => None,
     };
     Ok(CreateServers {
@@ -167,20 +168,11 @@ fn request(body: ServerCreate, idempotency: Option<(String, [u8; 32])>) -> Resul
     })
 }
 
-/// A backup policy as a request words it; once a week where it says nothing.
-pub(super) fn backup_policy(asked: Option<wire::server_backup::BackupPolicy>) -> Result<serde_json::Value> {
-    use wire::server_backup::BACKUP_HOURS;
-    let hour = asked.as_ref().and_then(|policy| policy.hour).unwrap_or(0);
-    if !BACKUP_HOURS.contains(&hour) {
-        return Err(Refusal::field("backup_policy.hour", "It is one of 0, 4, 8, 12, 16 and 20 (UTC).").into());
-    }
-    let plan = asked.as_ref().and_then(|policy| policy.plan);
-    let weekday = asked.as_ref().and_then(|policy| policy.weekday);
-    Ok(match (plan, weekday) {
-        (Some(wire::server_backup::BackupPlan::Daily), _) => serde_json::json!({ "plan": "daily", "hour": hour }),
-        (_, Some(weekday)) => serde_json::json!({ "plan": "weekly", "weekday": weekday, "hour": hour }),
-        (_, None) => serde_json::json!({ "plan": "weekly", "weekday": "SUN", "hour": hour }),
-    })
+/// A backup policy as a request words it. What it leaves open, `seed` decides.
+pub(super) fn backup_policy(asked: Option<wire::server_backup::BackupPolicy>, seed: u64) -> Result<serde_json::Value> {
+    let asked = asked.map_or_else(Default::default, super::backups::asked);
+    let policy = model::backup::Policy::choose(asked, seed)?;
+    serde_json::to_value(policy).map_err(|error| Problem::internal(format!("BUG: a backup policy: {error}")))
 }
 
 /// An image as a request names it. A number that no column holds names nothing.

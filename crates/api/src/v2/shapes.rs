@@ -82,7 +82,7 @@ impl Shapes {
             created_at: server.created_at.into(),
             features: features(&server),
             backup_ids: server.backup_images.iter().copied().map(ImageId).collect(),
-            next_backup_window: None,
+            next_backup_window: super::backups::next_window(&server, jiff::Timestamp::now()),
             snapshot_ids: server.snapshots.iter().copied().map(ImageId).collect(),
             volume_ids: Vec::new(),
             size_slug: size.slug.clone(),

@@ -92,7 +92,8 @@ async fn a_due_backup_is_taken_once_however_many_schedulers_there_are() {
     assert_eq!(run_due(store, time("2026-03-02T07:59:00Z")).await.unwrap(), 0);
     assert_eq!(run_due(store, time("2026-03-03T07:30:00Z")).await.unwrap(), 1);
     // By nobody's token, and not out of anybody's allowance.
-    let audit: Vec<(Option<uuid::Uuid>,)> = stage.all("SELECT token_id FROM audit_events WHERE operation = 'droplet.backup'").await;
+    let audit: Vec<(Option<uuid::Uuid>,)> =
+        stage.all("SELECT token_id FROM audit_events WHERE operation = 'droplet.backup'").await;
     assert_eq!(audit, [(None,), (None,)]);
     assert_eq!(stage.service.get("/cloud/v1/quotas").await.expect(200).body["used"]["snapshots"], 0);
 }
@@ -128,7 +129,8 @@ async fn what_is_over_is_deleted_but_never_the_last_good_one() {
         stage.settle().await;
     }
     assert_eq!(prune(store, time("2026-03-09T07:29:00Z")).await.unwrap(), 0);
-    let (one, two) = tokio::join!(prune(store, time("2026-03-09T07:31:00Z")), prune(store, time("2026-03-09T07:31:00Z")));
+    let (one, two) =
+        tokio::join!(prune(store, time("2026-03-09T07:31:00Z")), prune(store, time("2026-03-09T07:31:00Z")));
     assert_eq!(one.unwrap() + two.unwrap(), 1);
     stage.settle().await;
     assert_eq!(stage.shelf.held().len(), 1);

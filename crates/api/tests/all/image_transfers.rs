@@ -42,7 +42,9 @@ async fn an_accepted_snapshot_belongs_to_the_other_team() {
     let wrong = json!({ "transfer_id": transfer + 1, "recipient_uuid": team });
     theirs(&stage, "POST", &format!("{path}/account_transfer/accept"), &wrong).await.expect(404);
     theirs(&stage, "POST", &format!("{path}0/account_transfer/accept"), &accept).await.expect(404);
-    theirs(&stage, "POST", &format!("{path}/account_transfer/cancel"), &json!({ "transfer_id": transfer })).await.expect(404);
+    theirs(&stage, "POST", &format!("{path}/account_transfer/cancel"), &json!({ "transfer_id": transfer }))
+        .await
+        .expect(404);
 
     theirs(&stage, "POST", &format!("{path}/account_transfer/accept"), &accept).await.expect(201);
     service.get(&path).await.expect(404);
@@ -55,7 +57,9 @@ async fn an_accepted_snapshot_belongs_to_the_other_team() {
     assert_eq!(theirs(&stage, "GET", "/cloud/v1/quotas", &Value::Null).await.expect(200).body["used"]["snapshots"], 1);
     // Once is once.
     theirs(&stage, "POST", &format!("{path}/account_transfer/accept"), &accept).await.expect(404);
-    theirs(&stage, "POST", &format!("{path}/account_transfer/decline"), &json!({ "transfer_id": transfer })).await.expect(404);
+    theirs(&stage, "POST", &format!("{path}/account_transfer/decline"), &json!({ "transfer_id": transfer }))
+        .await
+        .expect(404);
     service.post(&format!("{path}/account_transfer/cancel"), &json!({ "transfer_id": transfer })).await.expect(404);
     // The new owner can do everything with it.
     theirs(&stage, "DELETE", &path, &Value::Null).await.expect(204);
@@ -83,15 +87,20 @@ async fn an_offer_can_be_taken_back_and_declined_and_says_nothing_of_who_exists(
     theirs(&stage, "POST", &format!("{path}/decline"), &json!({ "transfer_id": second })).await.expect(204);
     service.get(&format!("/v2/images/{image}")).await.expect(200);
 
-    for nobody in [json!({ "recipient_email": "nobody@example.net" }), json!({ "recipient_uuid": uuid::Uuid::new_v4().to_string() })] {
+    for nobody in [
+        json!({ "recipient_email": "nobody@example.net" }),
+        json!({ "recipient_uuid": uuid::Uuid::new_v4().to_string() }),
+    ] {
         let transfer = offered(&stage, image, &nobody).await;
         let accept = json!({ "transfer_id": transfer, "recipient_uuid": service.theirs.team.to_string() });
         theirs(&stage, "POST", &format!("{path}/accept"), &accept).await.expect(404);
         service.post(&format!("{path}/cancel"), &json!({ "transfer_id": transfer })).await.expect(204);
     }
     for (body, field) in [
-        (json!({}), "recipient_email"), (json!({ "recipient_email": "x" }), "recipient_email"),
-        (json!({ "recipient_uuid": "x" }), "recipient_uuid"), (json!({ "recipient_uuid": 5 }), "recipient_uuid"),
+        (json!({}), "recipient_email"),
+        (json!({ "recipient_email": "x" }), "recipient_email"),
+        (json!({ "recipient_uuid": "x" }), "recipient_uuid"),
+        (json!({ "recipient_uuid": 5 }), "recipient_uuid"),
         (json!({ "recipient_email": "a@b", "recipient_uuid": "x" }), "recipient_uuid"),
         (json!({ "recipient_uuid": service.ours.team.to_string() }), "recipient_uuid"),
     ] {

@@ -88,13 +88,22 @@ async fn an_image_deleted_while_it_is_fetched_leaves_nothing() {
 async fn what_is_wrong_with_an_image_is_named() {
     let stage = Stage::set().await;
     for (field, value, words) in [
-        ("url", json!("http://images.example.org/x"), "url: "), ("url", json!("https://10.0.0.1/x"), "public internet"),
-        ("url", json!("https://169.254.169.254/x"), "public internet"), ("url", json!("https://localhost/x"), "url: "),
-        ("url", json!("https://u:p@example.org/x"), "user name"), ("url", json!("file:///etc/shadow"), "https"),
-        ("url", json!(5), "url: "), ("url", json!(""), "url: "), ("name", json!(""), "name: "),
-        ("name", json!("a\nb"), "name: "), ("region", json!("nowhere"), "region: "), ("region", json!(""), "region: "),
-        ("tags", json!(["a b"]), "tags[0]: "), ("tags", json!(vec!["a"; 101]), "tags: "),
-        ("description", json!("x".repeat(5000)), "description: "), ("distribution", json!([]), "distribution: "),
+        ("url", json!("http://images.example.org/x"), "url: "),
+        ("url", json!("https://10.0.0.1/x"), "public internet"),
+        ("url", json!("https://169.254.169.254/x"), "public internet"),
+        ("url", json!("https://localhost/x"), "url: "),
+        ("url", json!("https://u:p@example.org/x"), "user name"),
+        ("url", json!("file:///etc/shadow"), "https"),
+        ("url", json!(5), "url: "),
+        ("url", json!(""), "url: "),
+        ("name", json!(""), "name: "),
+        ("name", json!("a\nb"), "name: "),
+        ("region", json!("nowhere"), "region: "),
+        ("region", json!(""), "region: "),
+        ("tags", json!(["a b"]), "tags[0]: "),
+        ("tags", json!(vec!["a"; 101]), "tags: "),
+        ("description", json!("x".repeat(5000)), "description: "),
+        ("distribution", json!([]), "distribution: "),
     ] {
         let mut body = brought("one");
         body[field] = value;
@@ -205,7 +214,9 @@ async fn nobody_elses_image_can_be_seen_or_touched() {
 async fn a_transfer_to_where_it_is_completes_and_to_elsewhere_is_refused() {
     let stage = Stage::set().await;
     let service = &stage.service;
-    stage.run("INSERT INTO regions (slug, name, provider, vpc_range) VALUES ('far', 'Far', 'qemu', '10.0.0.0/16')").await;
+    stage
+        .run("INSERT INTO regions (slug, name, provider, vpc_range) VALUES ('far', 'Far', 'qemu', '10.0.0.0/16')")
+        .await;
     let made = service.post("/v2/images", &brought("one")).await.expect(202);
     let path = format!("/v2/images/{}/actions", made.body["image"]["id"]);
     let here = json!({ "type": "transfer", "region": REGION });

@@ -65,7 +65,8 @@ async fn a_snapshot_that_the_deletion_of_its_server_overtakes_leaves_nothing() {
         stage.shelf.set_away(false);
         stage.settle().await;
         assert_eq!(stage.status(&asked).await, "errored");
-        let left: Vec<(i32, String)> = stage.all("SELECT id, status FROM images WHERE kind = 'snapshot' AND erased_at IS NULL").await;
+        let left: Vec<(i32, String)> =
+            stage.all("SELECT id, status FROM images WHERE kind = 'snapshot' AND erased_at IS NULL").await;
         assert_eq!(left, [], "begun: {begun}");
         assert_eq!(stage.shelf.held(), [0; 0]);
     }

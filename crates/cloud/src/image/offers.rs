@@ -41,7 +41,8 @@ pub async fn offer(store: &Store, caller: &Caller, image: ImageId, offer: &Offer
         Recipient::Team(team) => team.to_string(),
         Recipient::Email(email) => email.clone(),
     };
-    record(&mut tx, caller, "image_transfer.create", &urn(image), &json!({ "transfer_id": transfer, "to": to })).await?;
+    record(&mut tx, caller, "image_transfer.create", &urn(image), &json!({ "transfer_id": transfer, "to": to }))
+        .await?;
     tx.commit().await.map_err(store::Error::from)?;
     Ok(transfer)
 }

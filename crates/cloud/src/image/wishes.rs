@@ -119,13 +119,7 @@ async fn transferable(tx: &mut Tx, image: &Entry, region: &RegionSlug) -> Result
 }
 
 /// Writes the action and its workflow down. The image's own workflow is the parent: its deletion calls this off.
-async fn begin<K: Kind>(
-    tx: &mut Tx,
-    caller: &Caller,
-    image: &Entry,
-    kind: &str,
-    input: &K::Input,
-) -> Result<Action> {
+async fn begin<K: Kind>(tx: &mut Tx, caller: &Caller, image: &Entry, kind: &str, input: &K::Input) -> Result<Action> {
     let pending = || Refusal::new(Code::PendingEvent, "Image already has a pending event.");
     let mut new = NewWorkflow::of::<K>(subject(image.id), input).team(caller.team);
     if let Some(life) = image.workflow {

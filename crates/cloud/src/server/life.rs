@@ -100,7 +100,10 @@ impl Step<Site> for Place {
         let candidates = store::servers::candidates(tx, &work.region).await?;
         if candidates.is_empty() {
             // Not full, only not looked at yet: a region that was just connected.
-            return Ok(Outcome::wait_for("the region's hosts to be seen for the first time", Duration::from_millis(500)));
+            return Ok(Outcome::wait_for(
+                "the region's hosts to be seen for the first time",
+                Duration::from_millis(500),
+            ));
         }
         let request = placement::Request {
             needs: placement::Resources {

@@ -88,8 +88,7 @@ pub async fn get(tx: &mut Tx, team: TeamId, choice: &ImageChoice) -> Result<Opti
         "{SELECT} AND (i.id = $2 OR i.slug = $3)
          AND (i.deleted_at IS NULL OR (i.kind = 'custom' AND i.error_message IS NOT NULL))"
     );
-    let row =
-        sqlx::query(AssertSqlSafe(statement)).bind(team.0).bind(id).bind(slug).fetch_optional(&mut **tx).await?;
+    let row = sqlx::query(AssertSqlSafe(statement)).bind(team.0).bind(id).bind(slug).fetch_optional(&mut **tx).await?;
     row.as_ref().map(read).transpose()
 }
 

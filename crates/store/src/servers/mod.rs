@@ -20,5 +20,6 @@ pub use create::{
 pub use orders::{DestroyOrder, Going, destroy_order, order_destroy};
 pub use place::{Candidate, candidates, confirm, place, unplace};
 pub use read::{
-    capabilities,Filter, ImageOf, Server, Work, by_ids, get, list, neighbor_groups, neighbors, on_region, work};
+    Filter, ImageOf, Server, Work, by_ids, capabilities, get, list, neighbor_groups, neighbors, on_region, work,
+};
 pub use seen::{Seen, next_generation, record};
