@@ -216,7 +216,11 @@ pub struct ConnectNetworks;
 
 /// Ensures the networks of these addresses on the server's host. Also called before every start: between two starts
 /// the last other guest of a network may have gone, and the network with it.
-pub(crate) async fn ensure_networks(cx: &Site, work: &Work, claimed: &[Claimed]) -> Result<(), Fault> {
+pub(crate) async fn ensure_networks(
+    cx: &Site,
+    work: &Work,
+    claimed: &[Claimed],
+) -> Result<Result<(), Outcome<()>>, Fault> {
     let guest = cx.placed_guest(work)?;
     let provider = cx.provider(&work.region)?;
     for (interface, claimed) in super::seed::interfaces(cx.installation, work.id, claimed).into_iter().zip(claimed) {
@@ -231,9 +235,13 @@ pub(crate) async fn ensure_networks(cx: &Site, work: &Work, claimed: &[Claimed])
             base: claimed.range.network(),
             prefix: claimed.range.prefix_len(),
         };
-        provider.ensure_network(&guest.host, &spec).await.map_err(site::fault)?;
+        let answer = provider.ensure_network(&guest.host, &spec).await;
+        let sentence = "The region's network cannot be set up on its host. Ask your operator to look at the log.";
+        if let Err(refusal) = site::settle(answer, Code::ProviderRefused, sentence)? {
+            return Ok(Err(refusal));
+        }
     }
-    Ok(())
+    Ok(Ok(()))
 }
 
 #[async_trait]
@@ -244,8 +252,10 @@ impl Step<Site> for ConnectNetworks {
     async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
         let work = work(cx, run).await?;
         let claimed = claimed(cx, work.id).await?;
-        ensure_networks(cx, &work, &claimed).await?;
-        Ok(Outcome::done(()))
+        Ok(match ensure_networks(cx, &work, &claimed).await? {
+            Ok(()) => Outcome::done(()),
+            Err(refusal) => refusal,
+        })
     }
 
     async fn unmake(&self, cx: &Site, run: &mut Run<Site>, _memo: Option<()>) -> Result<Outcome<()>, Fault> {

@@ -98,7 +98,9 @@ pub(crate) async fn ensure_running(cx: &Site, run: &mut Run<Site>, work: &Work) 
         let mut connection = cx.store.connection().await?;
         store::addresses::of(&mut connection, &[work.id]).await?
     };
-    ensure_networks(cx, work, &addresses).await?;
+    if let Err(refusal) = ensure_networks(cx, work, &addresses).await? {
+        return Ok(refusal);
+    }
     switch(cx, run, work, PowerWish::On, GuestPower::Running).await
 }
 

@@ -13,6 +13,7 @@ use crate::program::Program;
 use crate::record::Record;
 use crate::region::Region;
 use crate::rules::Rules;
+use model::addressing::Ipv4Range;
 use provider::{Fault, Interface, NetworkKind, NetworkRef, NetworkSpec, Result};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -57,6 +58,31 @@ impl Links {
         let marked = self.0.iter().filter_map(|(name, alias)| Some((name.clone(), alias.clone()?)));
         marked.filter(|(_, alias)| alias.starts_with(prefix)).collect()
     }
+}
+
+/// Refused when another interface of the host has an address in the network's range: two bridges with one gateway would
+/// answer for each other, and guests of both would be out of reach without a word.
+async fn free_of_others(bridge: &str, spec: &NetworkSpec) -> Result<()> {
+    let text = Program::new(Path::new("ip")).args(["-j", "-4", "address", "show"]).run().await?;
+    let links: Vec<Value> = serde_json::from_str(&text)
+        .map_err(|error| Fault::bug(format!("ip -j address show printed no JSON: {error}")))?;
+    let wanted = Ipv4Range::containing(spec.base, spec.prefix);
+    for link in &links {
+        let name = link.get("ifname").and_then(Value::as_str).unwrap_or_default();
+        for address in link.get("addr_info").and_then(Value::as_array).into_iter().flatten() {
+            let local = address.get("local").and_then(Value::as_str).and_then(|text| text.parse().ok());
+            let prefix = address.get("prefixlen").and_then(Value::as_u64).and_then(|length| u8::try_from(length).ok());
+            let range = local.zip(prefix).and_then(|(local, prefix)| Ipv4Range::containing(local, prefix));
+            if name != bridge && wanted.zip(range).is_some_and(|(wanted, range)| wanted.overlaps(range)) {
+                let range = format!("{}/{}", spec.base, spec.prefix);
+                return Err(Fault::refused(format!(
+                    "the public range {range} is in use by this host's interface {name}; choose another range for the \
+                     region's pool in the catalogue"
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn batch(lines: &[String]) -> Result<()> {
@@ -113,6 +139,9 @@ impl Network {
         let alias = self.layout.alias(&network_key(&spec.network));
         let mut lines = Vec::new();
         if !links.ours(&bridge, &alias)? {
+            if spec.kind == NetworkKind::PublicNat {
+                free_of_others(&bridge, spec).await?;
+            }
             lines.push(format!("link add name {bridge} type bridge forward_delay 0 mcast_snooping 0"));
             lines.push(format!("link set dev {bridge} alias {alias}"));
         }
