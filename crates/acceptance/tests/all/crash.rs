@@ -194,9 +194,9 @@ impl Books {
         Self { rows, interfaces: interfaces(installation).await, files: files(&installation.file("qemu")) }
     }
 
-    /// Without the files of images, of which those that were fetched stay for the next server.
+    /// Without what the first server brings and later ones find: the images that were fetched, the network's lock.
     pub(crate) fn without_images(mut self) -> Self {
-        self.files.retain(|file| !file.contains("/images/"));
+        self.files.retain(|file| !file.contains("/images/") && !file.ends_with("/locks/network"));
         self
     }
 }
@@ -207,7 +207,9 @@ pub(crate) async fn interfaces(installation: &Installation) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir("/sys/class/net")
         .unwrap()
         .flatten()
-        .filter(|entry| std::fs::read_to_string(entry.path().join("ifalias")).is_ok_and(|of| of.contains(&id.to_string())))
+        .filter(|entry| {
+            std::fs::read_to_string(entry.path().join("ifalias")).is_ok_and(|of| of.contains(&id.to_string()))
+        })
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();

@@ -47,7 +47,8 @@ async fn the_whole_document_gets_no_5xx() {
     let wide = run(&installation, &program, "wide", "", &client.token, &except_endless).await;
     wide.judge(60, 2000);
     // And once more where things are: what has ids in its path, with ids that exist, the deletions last of all.
-    let deep = ["--include-path-regex", r"droplet_id|server_id|action_id|image_id|tag_id", "--exclude-method", "DELETE"];
+    let deep =
+        ["--include-path-regex", r"droplet_id|server_id|action_id|image_id|tag_id", "--exclude-method", "DELETE"];
     let deep = run(&installation, &program, "deep", &existing(server, action), &client.token, &deep).await;
     deep.judge(20, 500);
     let token = minted(&installation, "fuzzed").await;
