@@ -89,6 +89,11 @@ impl Installation {
         self.directory.path().join("data").join(name)
     }
 
+    /// The public range, a /24 of this installation's own, without the last number: `198.18.7.`.
+    pub fn range_prefix(&self) -> &str {
+        self.range.trim_end_matches("0/24")
+    }
+
     /// A directory for the test's own files.
     pub fn scratch(&self) -> &Path {
         self.directory.path()
@@ -213,7 +218,12 @@ impl Drop for Installation {
         }
         // A test that failed has not deleted its servers; their networks must not be in the way of the next run.
         if std::thread::panicking() {
-            sweep(self.range.trim_end_matches("0/24"));
+            let log = self.log();
+            let tail: Vec<&str> =
+                log.lines().rev().filter(|line| !line.contains("answered status=2")).take(40).collect();
+            eprintln!("the end of the daemon's log:");
+            tail.iter().rev().for_each(|line| eprintln!("  {line}"));
+            sweep(self.range_prefix());
         }
     }
 }

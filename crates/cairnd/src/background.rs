@@ -5,7 +5,7 @@ use crate::regions;
 use crate::roles::Role;
 use crate::settings::Settings;
 use anyhow::{Context, Result};
-use cloud::Site;
+use cloud::{Providers, Site};
 use model::ids::RegionSlug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,13 +50,16 @@ pub(crate) fn start(
 
 async fn run(settings: &Settings, store: Store, roles: &[Role], hand_back: CancellationToken) -> Result<()> {
     let installation = store::tenancy::installation(&store).await?;
-    let providers = Arc::new(regions::connect(settings, installation).await?);
-    let site = Site { store: store.clone(), installation, providers };
+    let site = Site { store: store.clone(), installation, providers: Arc::new(Providers::default()) };
     let mut tasks = JoinSet::new();
-    if roles.contains(&Role::Observe) {
-        for region in site.providers.keys().cloned() {
-            tasks.spawn(observe(site.clone(), region, hand_back.clone()));
-        }
+    let observes = roles.contains(&Role::Observe);
+    for region in regions::listed(settings)? {
+        let (settings, site, hand_back) = (settings.clone(), site.clone(), hand_back.clone());
+        tasks.spawn(async move {
+            if regions::connect(&settings, installation, &region, &site.providers, &hand_back).await && observes {
+                observe(site, region.slug, hand_back).await;
+            }
+        });
     }
     if roles.contains(&Role::Work) {
         let registry = cloud::registry().context("BUG: the workflows contradict each other")?;

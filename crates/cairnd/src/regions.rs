@@ -11,6 +11,8 @@ use provider_qemu::{Config, Qemu};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// `[region.settings]` of a region with `provider = "qemu"`.
 #[derive(Deserialize, Default)]
@@ -24,20 +26,42 @@ struct QemuSettings {
     qemu_img_binary: Option<PathBuf>,
 }
 
-/// Every region of the catalogue that can be reached from here. One that cannot is left out, loudly: the others, and
-/// the API, go on without it.
-pub(crate) async fn connect(settings: &Settings, installation: InstallationId) -> Result<Providers> {
-    let mut providers = Providers::new();
-    for region in prepare::catalogue(settings)?.regions {
-        match provider(settings, installation, &region).await {
+/// How long until a region that could not be reached is tried again.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// The regions of the catalogue.
+pub(crate) fn listed(settings: &Settings) -> Result<Vec<Region>> {
+    Ok(prepare::catalogue(settings)?.regions)
+}
+
+/// Connects one region. One that cannot be reached is tried again, loudly the first time: the other regions, and the API,
+/// go on without it. `false`: told to stop before it was connected.
+pub(crate) async fn connect(
+    settings: &Settings,
+    installation: InstallationId,
+    region: &Region,
+    providers: &Providers,
+    hand_back: &CancellationToken,
+) -> bool {
+    let mut said = false;
+    loop {
+        match provider(settings, installation, region).await {
             Ok(provider) => {
                 tracing::info!(region = %region.slug, capabilities = ?provider.capabilities(), "connected");
-                providers.insert(region.slug, provider);
+                providers.insert(region.slug.clone(), provider);
+                return true;
             }
-            Err(error) => tracing::error!(region = %region.slug, "the region is not connected: {error:#}"),
+            Err(error) if !said => {
+                tracing::error!(region = %region.slug, "the region is not connected, and will be tried again: {error:#}");
+                said = true;
+            }
+            Err(error) => tracing::debug!(region = %region.slug, "the region is still not connected: {error:#}"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(TRIED_AGAIN_AFTER) => {}
+            () = hand_back.cancelled() => return false,
         }
     }
-    Ok(providers)
 }
 
 async fn provider(settings: &Settings, installation: InstallationId, region: &Region) -> Result<Arc<dyn Provider>> {

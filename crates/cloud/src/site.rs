@@ -8,13 +8,33 @@ use provider::{
     TaskRef,
 };
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use store::Store;
 use store::servers::{Seen, Work};
 use workflow::{Fault, Followed, Outcome, TaskEnd, TaskName};
 
-/// The providers that this process can reach, by region.
-pub type Providers = HashMap<RegionSlug, Arc<dyn Provider>>;
+/// The providers that this process can reach, by region. A region that cannot be reached at the start is connected when
+/// it can; the others do not wait for it.
+#[derive(Default)]
+pub struct Providers(RwLock<HashMap<RegionSlug, Arc<dyn Provider>>>);
+
+impl FromIterator<(RegionSlug, Arc<dyn Provider>)> for Providers {
+    fn from_iter<I: IntoIterator<Item = (RegionSlug, Arc<dyn Provider>)>>(regions: I) -> Self {
+        Self(RwLock::new(regions.into_iter().collect()))
+    }
+}
+
+impl Providers {
+    /// Adds a region's provider, or replaces it.
+    pub fn insert(&self, region: RegionSlug, provider: Arc<dyn Provider>) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(region, provider);
+    }
+
+    /// The provider of a region, if it is connected.
+    pub fn get(&self, region: &RegionSlug) -> Option<Arc<dyn Provider>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(region).cloned()
+    }
+}
 
 /// The world of a step or an observer. Cheap to clone.
 #[derive(Clone)]
@@ -29,9 +49,9 @@ pub struct Site {
 
 impl Site {
     /// The provider of a region. Another process may serve regions that this one does not, hence transient.
-    pub fn provider(&self, region: &RegionSlug) -> Result<&dyn Provider, Fault> {
+    pub fn provider(&self, region: &RegionSlug) -> Result<Arc<dyn Provider>, Fault> {
         match self.providers.get(region) {
-            Some(provider) => Ok(provider.as_ref()),
+            Some(provider) => Ok(provider),
             None => Err(Fault::transient(format!("no provider for region {region} in this process"))
                 .told("the region is not connected at the moment")),
         }

@@ -37,7 +37,7 @@ impl World for Site {
         } else {
             crate::server::power::subject(self, run).await?.region
         };
-        site::task_state(self.provider(&region)?, task).await
+        site::task_state(&*self.provider(&region)?, task).await
     }
 
     async fn ended(&self, tx: &mut Tx, ended: &Ended) -> Result<(), Fault> {

@@ -47,10 +47,8 @@ fn judge(answers: &[(u16, serde_json::Value)], words: &str) {
 }
 
 /// A catalogue with a tiny size, a host that may be sold a hundred times over, and a public range of `addresses`.
-fn catalogue(addresses: usize) -> String {
-    let last = std::net::Ipv4Addr::from(
-        u32::from(std::net::Ipv4Addr::new(198, 18, 96, 9)) + u32::try_from(addresses).unwrap(),
-    );
+fn catalogue(prefix: &str, addresses: usize) -> String {
+    let last = 9 + addresses;
     format!(
         r#"
 [[region]]
@@ -65,9 +63,9 @@ overcommit = {{ vcpus_percent = 20000, memory_percent = 400, disk_percent = 4000
 [[region.pool]]
 name = "race"
 kind = "public_nat"
-range = "198.18.96.0/20"
-first = "198.18.96.10"
-last = "{last}"
+range = "{prefix}0/24"
+first = "{prefix}10"
+last = "{prefix}{last}"
 
 [[size]]
 slug = "s-1vcpu-512mb-10gb"
@@ -95,7 +93,7 @@ default_user = "debian"
 async fn installation(addresses: usize) -> Installation {
     let installation = Installation::with_empty_image().await;
     let file = installation.scratch().join("catalogue.toml");
-    std::fs::write(&file, catalogue(addresses)).unwrap();
+    std::fs::write(&file, catalogue(installation.range_prefix(), addresses)).unwrap();
     installation.set("CAIRN_CATALOGUE", file.to_str().unwrap())
 }
 
@@ -114,7 +112,7 @@ async fn prepare(installation: &Installation, database: &store::testing::TestDat
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quota_for_150_admits_150() {
-    let installation = installation(1000).await;
+    let installation = installation(240).await;
     let database = store::testing::database().await;
     let token = prepare(&installation, &database, 150).await;
     let daemon = installation.serve(&database.url()).await;

@@ -142,7 +142,7 @@ impl Stage {
         store::catalogue::apply(&store, &catalogue).await.unwrap();
         let shelf = Arc::new(Shelf::default());
         let provider: Arc<dyn Provider> = Arc::<Shelf>::clone(&shelf);
-        let providers = Arc::new(Providers::from([(RegionSlug::from(REGION), provider)]));
+        let providers = Arc::new(Providers::from_iter([(RegionSlug::from(REGION), provider)]));
         let installation: InstallationId = store::tenancy::installation(&store).await.unwrap();
         let site = Arc::new(Site { store: store.clone(), installation, providers });
         let mut options = workflow::Options::default();

@@ -300,12 +300,6 @@ async fn write(
             store::networks::default_vpc(tx, caller.team, &fit.region.slug, range).await?
         }
     };
-    let quota = store::quota::lock(tx).await?;
-    let size = &fit.size;
-    let amount = |value: i32| u32::try_from(value).unwrap_or(u32::MAX);
-    let ask = Ask::servers(checked.names.len(), amount(size.vcpus), amount(size.memory_mib), amount(size.disk_gb));
-    quota::admit(&quota.limits, &quota.used, &ask)?;
-
     let pools: Vec<uuid::Uuid> = fit.public_pool.into_iter().chain([vpc.pool]).collect();
     if store::addresses::claim(tx, caller.team, &fit.ids, &pools).await? > 0 {
         let message = format!(
@@ -320,6 +314,12 @@ async fn write(
         servers.push(NewServer { id: *id, name: name.as_str().to_owned(), workflow: life.id().0 });
         life.insert(tx).await?;
     }
+    // As late as can be: the team's other creates wait for this lock.
+    let quota = store::quota::lock(tx).await?;
+    let size = &fit.size;
+    let amount = |value: i32| u32::try_from(value).unwrap_or(u32::MAX);
+    let ask = Ask::servers(checked.names.len(), amount(size.vcpus), amount(size.memory_mib), amount(size.disk_gb));
+    quota::admit(&quota.limits, &quota.used, &ask)?;
     let new = NewServers {
         team: caller.team,
         servers: &servers,
