@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::Store;
 use store::private::PrivatePostgres;
@@ -32,6 +33,8 @@ pub struct Installation {
     image: PathBuf,
     range: String,
     settings: Vec<(String, String)>,
+    /// Held by those that would otherwise starve each other; see [`Installation::with_empty_image`].
+    turn: Option<MutexGuard<'static, ()>>,
 }
 
 /// The daemon's process; killed when dropped.
@@ -57,14 +60,20 @@ impl Installation {
         let range = free_range();
         let text = model::catalogue::DEFAULT.replace("198.18.64.0/20", &range);
         std::fs::write(&catalogue, text).unwrap();
-        let mut installation = Self { directory, http, https, image: image.to_owned(), range, settings };
+        let mut installation = Self { directory, http, https, image: image.to_owned(), range, settings, turn: None };
         installation.settings.push(("CAIRN_CATALOGUE".to_owned(), catalogue.display().to_string()));
         installation
     }
 
     /// A disk without an operating system: enough for everything but logging in. Boots to the firmware's screen.
+    ///
+    /// One at a time in a test process: the tests that use it make many guests, or judge by the clock of a deadline,
+    /// and two cores have to do for all of them.
     pub async fn with_empty_image() -> Self {
+        static TURN: Mutex<()> = Mutex::new(());
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let mut installation = Self::new(Path::new("/"));
+        installation.turn = Some(turn);
         installation.image = installation.directory.path().join("empty.qcow2");
         let made = Command::new("qemu-img")
             .args(["create", "-q", "-f", "qcow2"])

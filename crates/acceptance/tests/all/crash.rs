@@ -26,7 +26,7 @@ enum Moment {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_killed_at_any_step_loses_nothing() {
-    let installation = Installation::with_empty_image().await.set("CAIRN_WORK_LEASE_SECONDS", "2");
+    let installation = Installation::with_empty_image().await.set("CAIRN_WORK_LEASE_SECONDS", "1");
     let mut daemon = installation.start().await;
     let client = installation.client();
     let (bystander, action) = client.order("bystander").await;
