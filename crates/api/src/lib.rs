@@ -71,6 +71,7 @@ pub fn router(store: Store, options: Options) -> Router {
         .merge(reference::routes(&document))
         .fallback(nowhere)
         .layer(Extension(guard.feed.clone()))
+        .layer(Extension(Arc::clone(&guard.tokens)))
         .layer(Extension(cloud_v1::Streams::default()))
         .layer(from_fn_with_state(guard, edge::check))
         .layer(CatchPanicLayer::custom(panicked))

@@ -1,9 +1,11 @@
 //! The two paths outside of `/v2` that DigitalOcean's clients use with a token.
 
 use crate::Api;
-use crate::edge::{Authenticated, Json, Presented, Result};
+use crate::edge::{Authenticated, Json, Presented, Result, Tokens};
+use axum::Extension;
 use axum::extract::State;
 use jiff::Timestamp;
+use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use wire::token_info::{TokenApplication, TokenInfo};
@@ -34,7 +36,13 @@ async fn info(Presented(token): Presented) -> Json<TokenInfo> {
 #[utoipa::path(post, path = "/v1/oauth/revoke", operation_id = "token_revoke", tag = "Tokens",
     security(("bearer_auth" = [])), extensions(("x-cairn" = json!({"audit": "token.revoke", "rate": "standard"}))),
     responses((status = 200, description = "It is not valid any more.")))]
-async fn revoke(State(api): State<Api>, Authenticated(caller): Authenticated) -> Result<Json<serde_json::Value>> {
+async fn revoke(
+    State(api): State<Api>,
+    Authenticated(caller): Authenticated,
+    Extension(tokens): Extension<Arc<Tokens>>,
+) -> Result<Json<serde_json::Value>> {
     cloud::account::verbs::revoke_own_token(api.store(), &caller).await?;
+    // Other processes hear of it from the database a moment later; the client's next request may be here before that.
+    tokens.changed();
     Ok(Json(serde_json::json!({})))
 }
