@@ -249,7 +249,7 @@ fn sweep(prefix: &str) {
         addresses.into_iter().any(|address| address["local"].as_str().is_some_and(|local| local.starts_with(prefix)))
     });
     // `cairn:<installation>:…`
-    let Some(mark) = public.and_then(|link| alias(link).splitn(3, ':').nth(1).map(|id| format!("cairn:{id}:"))) else {
+    let Some(mark) = public.and_then(|link| alias(link).split(':').nth(1).map(|id| format!("cairn:{id}:"))) else {
         return;
     };
     for link in links.iter().filter(|link| alias(link).starts_with(&mark)) {

@@ -34,8 +34,8 @@ async fn bad_bodies_are_refused_with_the_field_named() {
         operations_written += 1;
         let schema = resolved(&document, &schema);
         let path = operation.path_of(&tenants.ours);
-        let good = good_body(&operation.id, &tenants);
-        for case in cases_of(&document, &schema, &good, &tenants) {
+        let good = good_bodies(&operation.id, &tenants);
+        for case in good.iter().flat_map(|good| cases_of(&document, &schema, good, &tenants)) {
             let began = Instant::now();
             let (status, answer) = tenants.ours.client.send(&operation.method, &path, Some(case.body.clone())).await;
             let named = format!("{} {path}: {} {}", operation.method, case.field, case.what);
@@ -75,7 +75,23 @@ async fn bad_bodies_are_refused_with_the_field_named() {
     );
 }
 
-/// A body that this operation understands, in which one field after the other is then spoiled.
+/// Bodies that this operation understands, of each kind one; one field after the other is then spoiled.
+fn good_bodies(id: &str, tenants: &Tenants) -> Vec<Value> {
+    if !id.starts_with("dropletActions_post") {
+        return vec![good_body(id, tenants)];
+    }
+    vec![
+        good_body(id, tenants),
+        json!({ "type": "rebuild", "image": "no-such-image" }),
+        json!({ "type": "restore", "image": 2_147_483_647 }),
+        json!({ "type": "rename", "name": "not a host name" }),
+        json!({ "type": "snapshot", "name": "" }),
+        json!({ "type": "change_backup_policy", "backup_policy": { "plan": "daily", "hour": 3 } }),
+        json!({ "type": "enable_backups", "backup_policy": { "plan": "weekly", "weekday": "MON", "hour": 3 } }),
+        json!({ "type": "change_kernel", "kernel": 7 }),
+    ]
+}
+
 fn good_body(id: &str, tenants: &Tenants) -> Value {
     let ours = &tenants.ours;
     match id {
