@@ -95,7 +95,19 @@ impl Store {
 
     /// Begins a transaction with the daemon's own rights (workers, observers, operators).
     pub async fn begin(&self) -> Result<Tx> {
-        Ok(self.pool.begin().await?)
+        self.begin_whole("BEGIN".to_owned()).await
+    }
+
+    /// Begins a transaction, to the end even when nobody waits for it any more.
+    ///
+    /// A client that goes away drops the future of its request. Dropped between sending BEGIN and hearing its answer, sqlx
+    /// 0.9 does not know that a transaction is open, and gives the connection back to the pool with it: with the role and
+    /// the team of one request, for the next one to run in. So beginning is a task of its own; if its transaction is not
+    /// wanted any more, it is dropped whole, which rolls it back.
+    async fn begin_whole(&self, statement: String) -> Result<Tx> {
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(statement)).await });
+        Ok(begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??)
     }
 
     /// Begins a transaction that can see and write only `team`'s rows. One round trip.
@@ -103,6 +115,6 @@ impl Store {
         // A UUID prints as hex digits and dashes only, so it is safe inside the statement; binding it
         // would cost a second round trip on every request.
         let begin = format!("BEGIN; SET LOCAL ROLE cairn_api; SET LOCAL cairn.team = '{}'", team.0);
-        Ok(self.pool.begin_with(AssertSqlSafe(begin)).await?)
+        self.begin_whole(begin).await
     }
 }
