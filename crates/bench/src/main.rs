@@ -1,0 +1,103 @@
+//! The performance table: what an accepted request costs, what a guest's start costs beside one started by hand, what
+//! an idle installation occupies. Run by `script/bench`; `docs/benchmarks.md` says what each row means.
+//!
+//! Two programs in one. `bench run` is the load generator and the stopwatch. What it measures are other processes: the
+//! real `cairnd`, and for the rows that no real guests could keep up with `bench cloud`, which is the API and the
+//! workflow engine over a provider whose every answer is immediate.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a table for the person who runs it, and its progress")]
+
+mod by_hand;
+mod cloud_process;
+mod commits;
+mod daemon;
+mod ground;
+mod guests;
+mod instant;
+mod load;
+mod processes;
+mod rates;
+mod table;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use table::Table;
+
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measure everything and print the table.
+    Run(Run),
+    /// The API and the engine over the instant provider, in one process. Started by `run`.
+    Cloud {
+        /// Where the database is.
+        database: String,
+    },
+}
+
+/// What is measured and with what.
+#[derive(clap::Args)]
+struct Run {
+    /// The daemon.
+    #[arg(long)]
+    cairnd: PathBuf,
+    /// A Debian image to boot; without it nothing is booted.
+    #[arg(long)]
+    image: Option<PathBuf>,
+    /// How often each side boots.
+    #[arg(long, default_value_t = 3)]
+    boots: usize,
+    /// Only these parts, separated by commas: rates, daemon, guests, boots.
+    #[arg(long, value_delimiter = ',', default_values = ["rates", "daemon", "guests", "boots"])]
+    parts: Vec<String>,
+    /// Also show which statements the database spends its time on. Costs some of it.
+    #[arg(long)]
+    statements: bool,
+    /// Where the figures are written.
+    #[arg(long)]
+    figures: PathBuf,
+}
+
+impl Run {
+    fn wants(&self, part: &str) -> bool {
+        self.parts.iter().any(|wanted| wanted == part)
+    }
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Run(run) => {
+            // One thread: the load generator must not take more of the machine than it has to.
+            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(&run))
+        }
+        Command::Cloud { database } => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(cloud_process::run(&database))
+        }
+    }
+}
+
+async fn measure(run: &Run) -> Result<()> {
+    let mut table = Table::new();
+    table.count("load_average_hundredths_before", processes::load_hundredths());
+    if run.wants("rates") {
+        rates::measure(&run.cairnd, run.statements, &mut table).await?;
+    }
+    if run.wants("daemon") {
+        daemon::measure(&run.cairnd, &mut table).await?;
+    }
+    if run.wants("guests") {
+        guests::until_process(&run.cairnd, &mut table).await?;
+    }
+    if let Some(image) = run.image.as_ref().filter(|_| run.wants("boots")) {
+        guests::until_login(&run.cairnd, image, run.boots, &mut table).await?;
+    }
+    table.count("load_average_hundredths_after", processes::load_hundredths());
+    table.print();
+    table.write(&run.figures)
+}
