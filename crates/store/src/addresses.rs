@@ -54,8 +54,10 @@ pub async fn claim(tx: &mut Tx, team: TeamId, servers: &[ServerId], pools: &[Uui
 async fn claim_free(tx: &mut Tx, team: TeamId, servers: &[i32], pool: Uuid) -> Result<usize> {
     let claimed: i64 = sqlx::query_scalar(
         "WITH wanting AS (
-             SELECT id, row_number() OVER (ORDER BY id) AS nth FROM unnest($1::int[]) AS id
-             WHERE NOT EXISTS (SELECT 1 FROM addresses a WHERE a.server_id = id AND a.pool_id = $2)
+             -- Selected, so that the array's length does not make a plan of its own for every call; and counted, because
+             -- NOT EXISTS becomes a join with every address that the pool has given away.
+             SELECT id, row_number() OVER (ORDER BY id) AS nth FROM unnest((SELECT $1::int[])) AS id
+             WHERE (SELECT count(*) FROM addresses a WHERE a.server_id = id AND a.pool_id = $2) = 0
          ), free AS (
              SELECT address, row_number() OVER (ORDER BY address) AS nth FROM (
                  SELECT address FROM addresses WHERE pool_id = $2 AND server_id IS NULL
