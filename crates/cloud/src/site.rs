@@ -176,6 +176,17 @@ pub async fn task_state(provider: &dyn Provider, task: &TaskName) -> Result<work
     })
 }
 
+/// The addresses that the guest has an interface for. Where the provider has no private networks, a seed that named one
+/// would make cloud-init wait for an interface that never comes.
+pub fn attached(
+    site: &Site,
+    work: &Work,
+    addresses: &[store::addresses::Claimed],
+) -> Result<Vec<store::addresses::Claimed>, Fault> {
+    let private = site.provider(&work.region)?.capabilities().private_networks;
+    Ok(addresses.iter().filter(|claimed| private || claimed.vpc.is_none()).cloned().collect())
+}
+
 /// What a guest should be: the server's row, its addresses, and which incarnation its seed is for.
 pub fn guest_spec(
     site: &Site,
@@ -184,6 +195,7 @@ pub fn guest_spec(
     image: ImageId,
     incarnation: &str,
 ) -> Result<GuestSpec, Fault> {
+    let addresses = &attached(site, work, addresses)?;
     let interfaces = crate::server::seed::interfaces(site.installation, work.id, addresses);
     Ok(GuestSpec {
         title: work.name.clone(),

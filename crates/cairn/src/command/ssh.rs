@@ -6,9 +6,19 @@ use crate::find;
 use crate::print::{Output, Shown};
 use crate::session::Session;
 use clap::Args;
+use model::states::ServerStatus;
 use std::path::PathBuf;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
 use wire::cloud::SshEndpoint;
 use wire::server::{NetworkKind, Server};
+
+/// How long a booting server is waited for.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// How long one try may take.
+const GREETING: Duration = Duration::from_secs(5);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Log in to a server, or run a command on it, with this machine's ssh
 ///
@@ -27,6 +37,9 @@ pub(crate) struct SshArguments {
     /// Something from ssh_config(5), such as ConnectTimeout=5; may be repeated
     #[arg(long = "option", value_name = "KEY=VALUE")]
     options: Vec<String>,
+    /// Do not wait until the server answers, which takes a moment after it was started
+    #[arg(long)]
+    no_wait: bool,
     /// Print the command and do not run it; with -o json, where to connect to
     #[arg(long)]
     print: bool,
@@ -67,8 +80,40 @@ pub(crate) async fn run(arguments: SshArguments, session: &Session) -> Result<()
         let quoted: Vec<_> = std::iter::once("ssh".to_owned()).chain(words.iter().map(|word| quote(word))).collect();
         return session.printer.text(&format!("{}\n", quoted.join(" ")));
     }
+    if server.status == ServerStatus::Off {
+        let sentence = format!("{} is stopped", server.name);
+        return Err(Failure::new(Ending::Refused, sentence).suggest(format!("cairn server start {}", server.id)));
+    }
+    if !arguments.no_wait && !answers_in_time(&endpoint, session).await {
+        session.progress.say(&format!("{} does not answer; ssh says why", endpoint.host));
+    }
     session.progress.finish();
     become_ssh(&words)
+}
+
+/// Waits for the first bytes of an SSH server. A server that was just started boots for a while, and a forwarded port is
+/// open before anything stands behind it, so a connection alone says nothing.
+async fn answers_in_time(endpoint: &SshEndpoint, session: &Session) -> bool {
+    let patience_ends = tokio::time::Instant::now() + PATIENCE;
+    let mut told = false;
+    loop {
+        let greeted = tokio::time::timeout(GREETING, async {
+            let mut stream = tokio::net::TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?;
+            let mut greeting = [0; 4];
+            stream.read_exact(&mut greeting).await.map(|_| greeting == *b"SSH-")
+        });
+        if matches!(greeted.await, Ok(Ok(true))) {
+            return true;
+        }
+        if tokio::time::Instant::now() > patience_ends {
+            return false;
+        }
+        if !told {
+            session.progress.say(&format!("waiting for SSH at {}:{} ...", endpoint.host, endpoint.port));
+            told = true;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Where SSH answers: what the server says of itself, otherwise its public address.

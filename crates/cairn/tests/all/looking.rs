@@ -41,7 +41,7 @@ fn ssh_becomes_ssh_and_ends_as_it_ends() {
     std::os::unix::fs::PermissionsExt::set_mode(&mut std::fs::metadata(&bin).unwrap().permissions(), 0o755);
     std::fs::set_permissions(&bin, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let path = format!("{}:/bin:/usr/bin", cloud.home.path().display());
-    let ran = cloud.cairn("server ssh 42 -- uptime").env("PATH", &path).run();
+    let ran = cloud.cairn("server ssh 42 --no-wait -- uptime").env("PATH", &path).run();
     assert_eq!(ran.code, 17, "{}", ran.stderr);
     assert!(
         ran.stdout.starts_with("-p|40022|-l|debian|") && ran.stdout.ends_with("--|127.0.0.1|uptime|"),

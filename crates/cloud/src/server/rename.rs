@@ -59,6 +59,7 @@ impl Step<Site> for WriteName {
             let mut connection = cx.store.connection().await?;
             store::addresses::of(&mut connection, &[work.id]).await?
         };
+        let addresses = site::attached(cx, &work, &addresses)?;
         let seed = super::seed::seed(cx.installation, &work, &addresses, &work.incarnation)?;
         let guest = cx.placed_guest(&work)?;
         cx.provider(&work.region)?.reseed_guest(&guest, &seed).await.map_err(site::fault)?;
