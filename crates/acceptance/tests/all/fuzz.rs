@@ -127,7 +127,7 @@ async fn run(
         .arg("run")
         .arg(installation.url("/openapi.json"))
         .args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance"])
-        // One worker: before 3.11.8 Python's parser, which hypothesis asks for the source of a lambda, loses count of its
+        // One worker: the parser of CPython 3.11 (gh-106905), which hypothesis asks for the source of a lambda, loses count of its
         // depth when two threads are in it ("AST constructor recursion depth mismatch").
         .args(["--phases", "examples,coverage,fuzzing", "--max-examples", "20", "--seed", SEED, "--workers", "1"])
         .args(["--continue-on-failure", "--generation-database", "none", "--suppress-health-check", "all"])
