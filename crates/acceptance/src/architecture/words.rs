@@ -73,7 +73,9 @@ pub fn nouns_in_engine(texts: &[Text]) -> Vec<Finding> {
 /// SQL outside of the store.
 pub fn sql_outside_store(texts: &[Text]) -> Vec<Finding> {
     let outside = texts.iter().filter(|text| {
-        is_source(text) && !text.path.starts_with("crates/store/") && !text.path.starts_with("crates/acceptance/")
+        // What tests and measures the database from outside asks it directly; neither ships.
+        let outside = ["crates/store/", "crates/acceptance/", "crates/bench/"];
+        is_source(text) && !outside.iter().any(|folder| text.path.starts_with(folder))
     });
     const STATEMENTS: [&str; 6] =
         ["\"SELECT ", "\"INSERT INTO ", "\"UPDATE ", "\"DELETE FROM ", "\"WITH ", "\"CREATE TABLE "];
