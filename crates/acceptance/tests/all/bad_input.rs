@@ -2,7 +2,7 @@
 //! too long, naming what is not there and what belongs to others. Never a 5xx, and a 422 names the field. And what no
 //! body is: malformed pages, ids beyond 2^63, ten megabytes, invalid UTF-8, ten thousand unknown fields: answered fast.
 
-use crate::isolation::{Tenants, operations};
+use crate::isolation::{Tenants, operations, tidy};
 use acceptance::figures;
 use acceptance::installation::Installation;
 use nix::sys::signal::Signal;
@@ -63,6 +63,7 @@ async fn bad_bodies_are_refused_with_the_field_named() {
     let malformed = malformed(&tenants, &document).await;
     assert_eq!(tenants.ours.client.get("/v2/account").await["account"]["status"], "active");
     assert!(!installation.log().contains("panicked"), "{}", installation.log());
+    tidy(&installation, &[&tenants.ours.client, &tenants.theirs.client]).await;
     daemon.end(Signal::SIGTERM).await;
     figures::write(
         "bad-input",

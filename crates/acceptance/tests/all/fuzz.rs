@@ -4,6 +4,7 @@
 //! Left out is the event stream, which never ends. The revocation of the token has a run and a token of its own, or
 //! everything after it would be a 401.
 
+use crate::isolation::tidy;
 use crate::pydo::python;
 use acceptance::figures;
 use acceptance::installation::{IMAGE, Installation};
@@ -59,6 +60,7 @@ async fn the_whole_document_gets_no_5xx() {
     // It is as well as before.
     assert_eq!(client.get("/v2/account").await["account"]["status"], "active");
     assert!(!installation.log().contains("panicked"), "{}", installation.log());
+    tidy(&installation, &[&client]).await;
     daemon.end(Signal::SIGTERM).await;
     let all = [&wide, &deep, &revoke];
     figures::write(

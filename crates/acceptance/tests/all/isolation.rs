@@ -3,6 +3,7 @@
 //! lock: queries without a team, under which row-level security shows a team its own rows only. And, as the proof that
 //! the right token does open all of it: one tour through the whole document in which each operation succeeds.
 
+use crate::crash::{interfaces, wait_for};
 use acceptance::contract::Contract;
 use acceptance::figures;
 use acceptance::installation::{Client, IMAGE, Installation};
@@ -52,6 +53,20 @@ impl Tenants {
         let theirs = Team::furnish(installation, second, client, "theirs").await;
         Self { ours, theirs }
     }
+}
+
+/// Deletes every server of these teams and waits until nothing of them is left on the host, which outlives the test.
+pub(crate) async fn tidy(installation: &Installation, clients: &[&Client]) {
+    wait_for("the end of every server", async || {
+        for client in clients {
+            for server in client.get("/v2/droplets?per_page=200").await["droplets"].as_array().unwrap() {
+                // Refused while something else is being done with it, and asked again then.
+                client.send("DELETE", &format!("/v2/droplets/{}", server["id"]), None).await;
+            }
+        }
+        installation.guests().is_empty() && interfaces(installation).await.is_empty()
+    })
+    .await;
 }
 
 async fn team_of(store: &Store, token: &str) -> TeamId {
@@ -258,6 +273,8 @@ async fn nobody_reaches_what_is_not_theirs() {
     let rows = second_lock(&store, ours.id, theirs.id).await;
     let tables = rows.len();
     let visited = tour(&installation, &tenants, &document).await;
+    // Our own token has ended itself on the tour, and our servers are going.
+    tidy(&installation, &[&theirs.client]).await;
     daemon.end(Signal::SIGTERM).await;
     figures::write(
         "isolation",
