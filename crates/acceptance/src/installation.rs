@@ -237,11 +237,19 @@ impl Drop for Installation {
     }
 }
 
-/// Removes the interfaces of the installation whose public bridge has an address that begins like this.
-#[allow(clippy::disallowed_methods, reason = "a destructor cannot await; two short commands with fixed arguments")]
+/// Removes the interfaces of the installation whose public bridge has an address that begins like this. On a thread of
+/// its own, because a destructor cannot await.
 fn sweep(prefix: &str) {
-    let run = |arguments: &[&str]| std::process::Command::new("ip").args(arguments).output().ok();
-    let Some(output) = run(&["-j", "address", "show"]) else { return };
+    let prefix = prefix.to_owned();
+    let sweeping = std::thread::spawn(move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        runtime.block_on(sweep_links(&prefix));
+    });
+    let _ = sweeping.join();
+}
+
+async fn sweep_links(prefix: &str) {
+    let Ok(output) = Command::new("ip").args(["-j", "address", "show"]).output().await else { return };
     let links: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap_or_default();
     let alias = |link: &Value| link["ifalias"].as_str().unwrap_or_default().to_owned();
     let public = links.iter().find(|link| {
@@ -254,7 +262,7 @@ fn sweep(prefix: &str) {
     };
     for link in links.iter().filter(|link| alias(link).starts_with(&mark)) {
         if let Some(name) = link["ifname"].as_str() {
-            run(&["link", "delete", name]);
+            let _ = Command::new("ip").args(["link", "delete", name]).output().await;
         }
     }
 }
