@@ -4,7 +4,11 @@ use crate::site::{self, Site};
 use model::ids::{ImageId, RegionSlug};
 use model::refusal::Code;
 use provider::{FaultKind, ImageSource};
+use std::time::Duration;
 use workflow::{Fault, Outcome, Run};
+
+/// How long after a failed download the next one begins.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// The sentence for a download that ended with a final no.
 const UNFETCHABLE: &str = "The image could not be fetched or is not what its checksum says. Choose another one, or ask your operator to look at the log.";
@@ -27,10 +31,8 @@ pub(crate) async fn ensure(
         if matches!(failure.kind, FaultKind::Refused) {
             return Ok(Outcome::refuse(Code::ImageUnavailable.as_str(), UNFETCHABLE));
         }
-        if run.attempt() > 1 {
-            // Where the task failed before, the next one begins after the engine's backoff and resumes.
-            return begin(cx, region, image, source).await;
-        }
+        // The next one resumes where this one stopped; not at once, because the other end is somebody else's server.
+        return Ok(Outcome::wait_for("another try at fetching the image", AGAIN));
     }
     begin(cx, region, image, source).await
 }

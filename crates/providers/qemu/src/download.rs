@@ -2,11 +2,12 @@
 
 use crate::fault::{from_http, from_io, from_status};
 use crate::tasks::Progress;
+use model::image_url::is_public;
 use provider::{Checksum, Fault, FaultKind, Result};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE};
 use reqwest::{Client, Response, StatusCode, Url, redirect};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,37 +48,6 @@ fn allowed(url: &Url, checked: bool) -> std::result::Result<(), String> {
         Some(address) if !checked && !is_public(address) => Err(format!("{address} is not a public address")),
         _ => Ok(()),
     }
-}
-
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => is_public_v6(address),
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [first, second, third, _] = address.octets();
-    let shared = first == 100 && (second & 0b1100_0000) == 64;
-    let special = first == 0 || first >= 240 || (first == 192 && second == 0 && third == 0);
-    let benchmark = first == 198 && (second & 0b1111_1110) == 18;
-    !(address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_multicast()
-        || address.is_documentation()
-        || shared
-        || special
-        || benchmark)
-}
-
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    if let Some(inner) = address.to_ipv4_mapped() {
-        return is_public_v4(inner);
-    }
-    // Global unicast without 6to4 and Teredo, which carry an IPv4 address inside.
-    let [first, second, ..] = address.segments();
-    (0x2000..0x4000).contains(&first) && first != 0x2002 && !(first == 0x2001 && second < 0x200)
 }
 
 /// Resolves names to public addresses only.
