@@ -125,6 +125,8 @@ impl Provider for Instant {
             disk_gb: 1 << 40,
             disk_free_gb: 1 << 40,
             online: true,
+            version: None,
+            architecture: None,
         };
         Ok(Inventory {
             hosts: (1..=HOSTS).map(host).collect(),

@@ -4,8 +4,8 @@
 use model::ids::{ImageId, InstallationId, RegionSlug, ServerId};
 use model::states::Power;
 use provider::{
-    Begun, FaultKind, GuestPower, GuestRef, GuestSpec, ImageRef, ImageSource, Mark, Provider, Resources, Sighting,
-    TaskRef,
+    Begun, FaultKind, GuestKind, GuestPower, GuestRef, GuestSpec, ImageRef, ImageSource, Mark, Provider, Resources,
+    Sighting, TaskRef,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -198,6 +198,7 @@ pub fn guest_spec(
     let addresses = &attached(site, work, addresses)?;
     let interfaces = crate::server::seed::interfaces(site.installation, work.id, addresses);
     Ok(GuestSpec {
+        kind: GuestKind::Machine,
         title: work.name.clone(),
         image: site.image(image),
         resources: resources(work),

@@ -25,6 +25,17 @@ pub struct GuestRef {
     pub mark: Mark,
 }
 
+/// What kind of machine a guest is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuestKind {
+    /// A virtual machine with its own kernel (QEMU).
+    #[default]
+    Machine,
+    /// A system container on the host's kernel (LXC).
+    Container,
+}
+
 /// What a guest has of the host.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Resources {
@@ -59,6 +70,8 @@ pub struct Interface {
     pub address: Ipv4Addr,
     /// Prefix length of the network.
     pub prefix: u8,
+    /// The way out, on the interface that has one.
+    pub gateway: Option<Ipv4Addr>,
 }
 
 /// The three NoCloud documents (rendered by `model::cloud_init`).
@@ -70,6 +83,24 @@ pub struct Seed {
     pub meta_data: String,
     /// `network-config`, version 2.
     pub network_config: String,
+    /// The same in single values, for providers that render cloud-init's documents themselves.
+    #[serde(default)]
+    pub plain: PlainSeed,
+}
+
+/// What the documents of a [`Seed`] say, as far as single values can say it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct PlainSeed {
+    /// The guest's host name.
+    pub host_name: String,
+    /// Who logs in by key.
+    pub user: String,
+    /// Public keys in OpenSSH's form, one line each.
+    pub keys: Vec<String>,
+    /// Name servers.
+    pub resolvers: Vec<Ipv4Addr>,
+    /// The tenant gave a document of their own: only the documents say everything.
+    pub has_user_data: bool,
 }
 
 impl std::fmt::Debug for Seed {
@@ -82,6 +113,9 @@ impl std::fmt::Debug for Seed {
 /// What a guest should be.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct GuestSpec {
+    /// Virtual machine or container.
+    #[serde(default)]
+    pub kind: GuestKind,
     /// The server's name, for humans looking at the provider's own screens.
     pub title: String,
     /// The image that the disk starts as.
@@ -142,6 +176,46 @@ pub struct Sighting {
     pub rebuilt: Option<String>,
     /// A counter that changes whenever the guest is (re)started, where the provider has one.
     pub boot: Option<String>,
+}
+
+/// A guest that does not carry our mark. Never changed; shown to the operator, who may adopt it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Stranger {
+    /// The host that it is on.
+    pub host: String,
+    /// Its number or name there.
+    pub name: String,
+    /// Virtual machine or container.
+    pub kind: GuestKind,
+    /// What people there call it.
+    pub title: String,
+    /// Running or stopped; `None`: the provider does not know.
+    pub power: Option<GuestPower>,
+    /// What it has.
+    pub resources: Resources,
+    /// Mark of another installation, or what else says whose it is.
+    pub owner: Option<String>,
+}
+
+/// How a guest is moved to another host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Move {
+    /// Running, with its memory.
+    Live,
+    /// Stopped first, if it is not.
+    Cold,
+}
+
+/// What stands against moving a guest, and what is known of the hosts that could take it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Movable {
+    /// Sentences for the operator; empty: nothing stands against it.
+    pub hindrances: Vec<String>,
+    /// Hosts that the provider says cannot take it, with why.
+    pub not_to: Vec<(String, String)>,
+    /// Its disks have to be copied.
+    pub copies_disks: bool,
 }
 
 /// The answer to "is it there?"

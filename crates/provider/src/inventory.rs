@@ -1,6 +1,6 @@
 //! What a region holds, and what it can do.
 
-use crate::Sighting;
+use crate::{Sighting, Stranger};
 use serde::{Deserialize, Serialize};
 
 /// Named abilities beyond the common ground; each is a reason to accept or refuse a wish before it starts.
@@ -23,6 +23,14 @@ pub struct Capabilities {
     pub hardware_virtualization: bool,
     /// Guests have IPv6 addresses of ours.
     pub ipv6: bool,
+    /// Guests can be moved to another host.
+    pub migration: bool,
+    /// Containers beside virtual machines.
+    pub containers: bool,
+    /// An interactive console (screen or serial line).
+    pub console: bool,
+    /// Guests are numbered at the provider, and the numbers of ours come from this range (both ends count).
+    pub guest_numbers: Option<(u32, u32)>,
 }
 
 /// One host as seen.
@@ -40,6 +48,54 @@ pub struct HostSeen {
     pub disk_free_gb: u64,
     /// Answers.
     pub online: bool,
+    /// The software on it, as it names itself.
+    pub version: Option<String>,
+    /// `x86_64`, `aarch64`.
+    pub architecture: Option<String>,
+}
+
+/// One storage as seen.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct StorageSeen {
+    /// Its name at the provider.
+    pub name: String,
+    /// The host that it is on; `None`: every host sees the same one.
+    pub host: Option<String>,
+    /// Its technique: `zfspool`, `rbd`, `dir`, …
+    pub technique: String,
+    /// What may be kept on it: `images`, `rootdir`, `iso`, `vztmpl`, `import`, `backup`, `snippets`.
+    pub content: Vec<String>,
+    /// Bytes in all.
+    pub total_bytes: u64,
+    /// Bytes in use.
+    pub used_bytes: u64,
+    /// Answers.
+    pub online: bool,
+    /// New guests' disks go there.
+    pub used_for_guests: bool,
+}
+
+/// Something that the operator of a region has to mend, or ought to know.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Finding {
+    /// How bad.
+    pub severity: Severity,
+    /// What was looked at: `token`, `privileges`, `storage local-zfs`, `bridge vmbr0`, `host pve3`.
+    pub subject: String,
+    /// What is wrong and what to do.
+    pub sentence: String,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Looked at and well.
+    Fine,
+    /// Works, with less than it could.
+    Warning,
+    /// Servers cannot be made until it is mended.
+    Error,
 }
 
 /// One look at everything.
@@ -49,8 +105,10 @@ pub struct Inventory {
     pub hosts: Vec<HostSeen>,
     /// Guests that carry our mark.
     pub guests: Vec<Sighting>,
-    /// How many guests there are that do not.
-    pub foreign_guests: usize,
+    /// Storages, where the provider has named ones.
+    pub storages: Vec<StorageSeen>,
+    /// Guests that do not.
+    pub strangers: Vec<Stranger>,
     /// Leftovers of ours that belong to no guest (disks, taps): names for the operator.
     pub leftovers: Vec<String>,
 }

@@ -12,19 +12,21 @@
 
 use async_trait::async_trait;
 
+mod console;
 mod fault;
 mod guest;
 mod image;
 mod inventory;
 mod network;
 
+pub use console::{ConsoleKind, ConsoleStream};
 pub use fault::{Fault, FaultKind};
 pub use guest::{
-    Begun, Guest, GuestPower, GuestRef, GuestSpec, Interface, InterfaceRole, Mark, PowerWish, Reached, Resources, Seed,
-    Sighting,
+    Begun, Guest, GuestKind, GuestPower, GuestRef, GuestSpec, Interface, InterfaceRole, Mark, Movable, Move, PlainSeed,
+    PowerWish, Reached, Resources, Seed, Sighting, Stranger,
 };
 pub use image::{Checksum, DiskFormat, ImageRef, ImageSeen, ImageSource};
-pub use inventory::{Capabilities, HostSeen, Inventory};
+pub use inventory::{Capabilities, Finding, HostSeen, Inventory, Severity, StorageSeen};
 pub use network::{NetworkKind, NetworkRef, NetworkSpec, TaskRef, TaskState};
 
 /// The result of a provider call.
@@ -93,4 +95,36 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Everything of ours (and the count of what is not) in this region.
     async fn inventory(&self) -> Result<Inventory>;
+
+    /// What stands against moving the guest. Asked before a move is begun; only with [`Capabilities::migration`].
+    async fn movable(&self, guest: &GuestRef) -> Result<Movable> {
+        Err(unsupported("moving guests", guest))
+    }
+
+    /// Ensures that the guest is on host `to`. Begins by looking: a guest that is there already is done; so is one that
+    /// was moved there by somebody else. Only with [`Capabilities::migration`].
+    async fn move_guest(&self, guest: &GuestRef, to: &str, _how: Move) -> Result<Begun> {
+        Err(unsupported(&format!("moving guests to {to}"), guest))
+    }
+
+    /// Puts our mark on a guest that has none: from then on it is ours. `guest.name` is the stranger's. A guest that
+    /// carries another installation's mark is refused.
+    async fn adopt_guest(&self, guest: &GuestRef) -> Result<()> {
+        Err(unsupported("adopting guests", guest))
+    }
+
+    /// Opens an interactive console. Only with [`Capabilities::console`].
+    async fn console(&self, guest: &GuestRef, _kind: ConsoleKind) -> Result<ConsoleStream> {
+        Err(unsupported("an interactive console", guest))
+    }
+
+    /// Looks whether everything is there that making guests takes (privileges, storages, bridges, versions) and says
+    /// what is missing, in sentences that an operator can act on. Changes nothing.
+    async fn preflight(&self) -> Result<Vec<Finding>> {
+        Ok(Vec::new())
+    }
+}
+
+fn unsupported(what: &str, guest: &GuestRef) -> Fault {
+    Fault::refused(format!("this provider does not know {what} (asked about guest {})", guest.name))
 }

@@ -5,7 +5,7 @@ use model::cloud_init::{Guest, Nic, UserData, render};
 use model::ids::{InstallationId, ServerId};
 use model::names::ServerName;
 use model::ssh::PublicKey;
-use provider::{Interface, InterfaceRole, NetworkRef, Seed};
+use provider::{Interface, InterfaceRole, NetworkRef, PlainSeed, Seed};
 use std::net::IpAddr;
 use store::addresses::Claimed;
 use store::servers::Work;
@@ -30,6 +30,7 @@ pub(crate) fn interfaces(installation: InstallationId, server: ServerId, address
                 mac: Mac::of(installation, server, role).0,
                 address: claimed.address,
                 prefix: claimed.range.prefix_len(),
+                gateway: claimed.gateway,
             }
         })
         .collect()
@@ -81,5 +82,12 @@ pub(crate) fn seed(
         user_data: documents.user_data,
         meta_data: documents.meta_data,
         network_config: documents.network_config,
+        plain: PlainSeed {
+            host_name: work.name.clone(),
+            user: "root".to_owned(),
+            keys: work.public_keys.clone(),
+            resolvers: work.resolvers.clone(),
+            has_user_data: work.user_data.is_some(),
+        },
     })
 }

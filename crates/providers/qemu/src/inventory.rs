@@ -1,4 +1,4 @@
-//! Everything of ours on this host, and the count of what is not.
+//! Everything of ours on this host, and what is not.
 
 use crate::durable::blocking;
 use crate::host;
@@ -6,7 +6,7 @@ use crate::layout::machine_id;
 use crate::locks;
 use crate::process;
 use crate::region::{Region, names};
-use provider::{HostSeen, Inventory, Result};
+use provider::{GuestKind, GuestPower, HostSeen, Inventory, Resources, Result, Stranger};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -32,6 +32,8 @@ impl Region {
             disk_gb,
             disk_free_gb,
             online: true,
+            version: None,
+            architecture: Some(std::env::consts::ARCH.to_owned()),
         };
         let guests = self.guests()?;
         let ours: HashSet<String> = guests.iter().map(|(_, record)| machine_id(&record.mark).to_string()).collect();
@@ -40,9 +42,27 @@ impl Region {
         Ok(Inventory {
             hosts: vec![host],
             guests: sightings.collect::<Result<_>>()?,
-            foreign_guests: process::every_machine().iter().filter(|machine| foreign(machine)).count(),
+            storages: Vec::new(),
+            strangers: process::every_machine()
+                .into_iter()
+                .filter(foreign)
+                .map(|machine| self.stranger(machine))
+                .collect(),
             leftovers: self.leftovers(guests.iter().map(|(place, _)| place.name.as_str()).collect())?,
         })
+    }
+
+    /// A QEMU of somebody else: that it runs is all that is known of it.
+    fn stranger(&self, machine: Option<String>) -> Stranger {
+        Stranger {
+            host: self.config.host_name.clone(),
+            name: machine.unwrap_or_default(),
+            kind: GuestKind::Machine,
+            title: String::new(),
+            power: Some(GuestPower::Running),
+            resources: Resources { vcpus: 0, memory_mib: 0, disk_gb: 0 },
+            owner: None,
+        }
     }
 
     /// Files that belong to no guest and to no work under way.

@@ -66,6 +66,7 @@ impl Region {
             resource_limits: self.limits.enforced(),
             hardware_virtualization: self.acceleration == Acceleration::Kvm,
             ipv6: false,
+            ..Capabilities::default()
         }
     }
 

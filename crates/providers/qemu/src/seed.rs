@@ -46,7 +46,12 @@ mod tests {
     use std::io::Read;
 
     fn seed(user_data: String) -> Seed {
-        Seed { user_data, meta_data: "instance-id: i\n".into(), network_config: "version: 2\n".into() }
+        Seed {
+            user_data,
+            meta_data: "instance-id: i\n".into(),
+            network_config: "version: 2\n".into(),
+            plain: provider::PlainSeed::default(),
+        }
     }
 
     #[test]

@@ -33,6 +33,7 @@ async fn debian_boots_answers_over_ssh_and_shuts_down() {
         network_config: "version: 2\nethernets:\n  eth0:\n    match: {macaddress: '02:ca:00:00:00:2a'}\n    \
              addresses: [10.77.0.42/24]\n    routes: [{to: 0.0.0.0/0, via: 10.77.0.1}]\n"
             .into(),
+        plain: provider::PlainSeed::default(),
     };
     let guest = stage.guest(42);
     let start = Instant::now();

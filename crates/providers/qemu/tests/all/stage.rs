@@ -2,8 +2,8 @@
 
 use model::ids::{ImageId, InstallationId, ServerId};
 use provider::{
-    Begun, Fault, Guest, GuestPower, GuestRef, GuestSpec, ImageRef, ImageSource, Interface, InterfaceRole, Mark,
-    NetworkKind, NetworkRef, NetworkSpec, PowerWish, Provider, Resources, Seed, Sighting, TaskState,
+    Begun, Fault, Guest, GuestKind, GuestPower, GuestRef, GuestSpec, ImageRef, ImageSource, Interface, InterfaceRole,
+    Mark, NetworkKind, NetworkRef, NetworkSpec, PlainSeed, PowerWish, Provider, Resources, Seed, Sighting, TaskState,
 };
 use provider_qemu::{Config, Networking, Qemu};
 use std::net::Ipv4Addr;
@@ -78,6 +78,7 @@ impl Stage {
     pub(crate) fn spec(&self, server: i32) -> GuestSpec {
         let number = u8::try_from(server).unwrap();
         GuestSpec {
+            kind: GuestKind::Machine,
             title: "web-1".into(),
             image: self.image(1),
             resources: Resources { vcpus: 1, memory_mib: 64, disk_gb: 1 },
@@ -87,11 +88,13 @@ impl Stage {
                 mac: [0x02, 0xca, 0, 0, 0, number],
                 address: Ipv4Addr::new(10, 77, 0, number),
                 prefix: 24,
+                gateway: Some(Ipv4Addr::new(10, 77, 0, 1)),
             }],
             seed: Seed {
                 user_data: "#cloud-config\n# secret\n".into(),
                 meta_data: format!("instance-id: s{server}\n"),
                 network_config: "version: 2\n".into(),
+                plain: PlainSeed::default(),
             },
         }
     }
