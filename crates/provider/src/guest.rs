@@ -225,6 +225,9 @@ pub enum Guest {
     Ours(Box<Sighting>),
     /// Ours and being made: look again later.
     Forming,
+    /// Ours and half made, and nothing is working on it: [`crate::Provider::create_guest`] goes on from there,
+    /// [`crate::Provider::delete_guest`] removes it.
+    Unfinished,
     /// Something else has this name; it carries this mark (or none).
     Foreign(String),
     /// Not there.

@@ -138,10 +138,9 @@ impl Step<Site> for Place {
 
 fn host(candidate: &store::servers::Candidate) -> Host {
     Host {
-        id: candidate.id,
         state: if candidate.up { HostState::Up } else { HostState::Maintenance },
-        capacity: amount(candidate.capacity),
         reserved: amount(candidate.reserved),
+        ..Host::new(candidate.id, amount(candidate.capacity))
     }
 }
 
@@ -294,7 +293,7 @@ impl Step<Site> for CreateGuest {
                     "The place for this server is taken by something that is not ours. Ask your operator to look at the host.",
                 ));
             }
-            Guest::Absent => {}
+            Guest::Absent | Guest::Unfinished => {}
         }
         if let Some(failure) = site::failed(run.followed()) {
             tracing::warn!(server = %work.id, detail = %failure.detail, "making the guest failed; trying again");
@@ -316,7 +315,9 @@ impl Step<Site> for CreateGuest {
         match provider.find_guest(&guest).await.map_err(site::fault)? {
             Guest::Absent | Guest::Foreign(_) => Ok(Outcome::done(())),
             Guest::Forming => Ok(Outcome::wait_for("the disk that is still being made", Duration::from_millis(250))),
-            Guest::Ours(_) => Ok(site::follow(provider.delete_guest(&guest).await.map_err(site::fault)?, ())),
+            Guest::Ours(_) | Guest::Unfinished => {
+                Ok(site::follow(provider.delete_guest(&guest).await.map_err(site::fault)?, ()))
+            }
         }
     }
 }
@@ -365,7 +366,7 @@ impl Step<Site> for Answer {
                 store::servers::set_answered(tx, work.id).await?;
                 Ok(Outcome::done(()))
             }
-            Guest::Ours(_) | Guest::Forming => Ok(Outcome::wait_for(
+            Guest::Ours(_) | Guest::Forming | Guest::Unfinished => Ok(Outcome::wait_for(
                 "the guest, which was started and is not seen running yet",
                 Duration::from_millis(500),
             )),
