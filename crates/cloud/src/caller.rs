@@ -1,6 +1,7 @@
 //! Who asks.
 
-use model::ids::{TeamId, TokenId};
+use model::ids::{OperatorTokenId, TeamId, TokenId};
+use store::operators::Origin;
 use uuid::Uuid;
 
 /// The authenticated origin of a request: which team it acts for, by which token, under which request id.
@@ -12,4 +13,20 @@ pub struct Caller {
     pub token: TokenId,
     /// Written to the log, to the audit and into every error answer.
     pub request_id: Uuid,
+}
+
+/// An operator who asks: of no team, by a token of another kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Operator {
+    /// The token that was presented.
+    pub token: OperatorTokenId,
+    /// Written to the log, to the operators' audit and into every error answer.
+    pub request_id: Uuid,
+}
+
+impl Operator {
+    /// The operator as the operators' audit knows them.
+    pub fn origin(&self) -> Origin {
+        Origin { token: Some(self.token), request_id: self.request_id }
+    }
 }

@@ -14,7 +14,7 @@ pub mod site;
 pub mod tag;
 mod world;
 
-pub use caller::Caller;
+pub use caller::{Caller, Operator};
 pub use error::{Error, Result};
 pub use site::{Providers, Site};
 pub use world::registry;

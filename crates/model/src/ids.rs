@@ -79,6 +79,10 @@ uuid_id!(
     TokenId
 );
 uuid_id!(
+    /// An operator's token (never the secret itself). Another plane than [`TokenId`].
+    OperatorTokenId
+);
+uuid_id!(
     /// A virtual private network of a team in a region.
     VpcId
 );

@@ -23,6 +23,7 @@ pub mod idempotency;
 pub mod images;
 pub mod keys;
 pub mod networks;
+pub mod operators;
 pub mod private;
 pub mod quota;
 pub mod readiness;

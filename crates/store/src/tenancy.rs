@@ -149,7 +149,7 @@ pub async fn mint_token_until(
     expires_at: Option<Timestamp>,
 ) -> Result<Minted> {
     let id = TokenId(Uuid::now_v7());
-    let secret = fresh_secret();
+    let secret = fresh_secret(SECRET_PREFIX);
     sqlx::query(
         "INSERT INTO tokens (id, team_id, name, secret_hash, scopes, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
     )
@@ -164,14 +164,14 @@ pub async fn mint_token_until(
     Ok(Minted { id, secret })
 }
 
-/// 256 bits as hexadecimal digits. The hash folds the 488 random bits of four version 4 UUIDs, six bits of each
+/// `prefix` and 256 bits as hexadecimal digits. The hash folds the 488 random bits of four version 4 UUIDs, six bits of each
 /// of which are fixed.
-fn fresh_secret() -> Secret {
+pub(crate) fn fresh_secret(prefix: &str) -> Secret {
     let mut hasher = Sha256::new();
     for _ in 0..4 {
         hasher.update(Uuid::new_v4().as_bytes());
     }
-    let mut secret = SECRET_PREFIX.to_owned();
+    let mut secret = prefix.to_owned();
     for byte in hasher.finalize() {
         // Writing to a String does not fail.
         let _ = write!(secret, "{byte:02x}");
