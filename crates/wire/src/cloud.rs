@@ -1,7 +1,6 @@
 //! What Cairn adds: the object `cloud` of a server, and the answers under `/cloud/v1`.
 
 use crate::action::Action;
-use crate::envelope::{Meta, PageLinks, list};
 use crate::time::WireTime;
 use model::ids::ServerId;
 use serde::{Deserialize, Serialize};
@@ -210,36 +209,4 @@ pub struct ConsoleLog {
     pub truncated: bool,
     /// When it was read.
     pub at: WireTime,
-}
-
-/// A page of alerts.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-pub struct AlertList {
-    /// The newest first.
-    pub alerts: Vec<Alert>,
-    /// Other pages.
-    #[serde(default)]
-    #[schema(required)]
-    pub links: PageLinks,
-    /// Totals.
-    pub meta: Meta,
-}
-list!(AlertList, alerts, Alert);
-
-/// Something that somebody should look at.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-pub struct Alert {
-    /// The alert.
-    pub id: i64,
-    /// What is the matter, as a stable word; each has a page in the documentation.
-    pub kind: String,
-    /// What it is about.
-    pub subject: String,
-    /// What is the matter, in a sentence.
-    pub message: String,
-    /// Since when.
-    pub raised_at: WireTime,
-    /// Until when; `null` while it lasts.
-    #[schema(required)]
-    pub resolved_at: Option<WireTime>,
 }

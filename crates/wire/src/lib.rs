@@ -3,7 +3,7 @@
 //!
 //! One file per resource. The noun is *server*; `droplet` stands only in `serde(rename)`, because that is the
 //! word of the API that Cairn is compatible with. What is our own (`cloud`) stands in the one object `cloud`
-//! or under `/cloud/v1`.
+//! or under `/cloud/v1`; what operators see and ask for stands in `admin`.
 //!
 //! Three kinds of optional field, told apart by their attributes:
 //! - always present, `null` when there is none: `Option` with `#[schema(required)]`;
@@ -17,6 +17,7 @@
 
 pub mod account;
 pub mod action;
+pub mod admin;
 pub mod cloud;
 pub mod envelope;
 pub mod error;

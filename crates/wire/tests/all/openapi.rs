@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 use wire::{
-    account, action, cloud, error, firewall, image, image_action, key, region, server, server_action, server_backup,
+    account, action, admin, cloud, error, firewall, image, image_action, key, region, server, server_action, server_backup,
     server_destroy, size, snapshot, tag, token_info,
 };
 
@@ -31,7 +31,24 @@ fn components() -> BTreeMap<String, Value> {
         .with::<action::ActionList>()
         .with::<action::StartedActions>()
         .with::<cloud::ActionDetailResponse>()
-        .with::<cloud::AlertList>()
+        .with::<admin::AdoptedGuest>()
+        .with::<admin::AlertList>()
+        .with::<admin::AlertResponse>()
+        .with::<admin::GuestList>()
+        .with::<admin::HostDrain>()
+        .with::<admin::HostList>()
+        .with::<admin::HostResponse>()
+        .with::<admin::MigrationList>()
+        .with::<admin::MigrationResponse>()
+        .with::<admin::OperatorResponse>()
+        .with::<admin::PlacedServerList>()
+        .with::<admin::ProviderSetupResponse>()
+        .with::<admin::RegionList>()
+        .with::<admin::RegionResponse>()
+        .with::<admin::RegionTestResponse>()
+        .with::<admin::StorageList>()
+        .with::<admin::TemplateFetching>()
+        .with::<admin::TemplateList>()
         .with::<cloud::ConsoleLogResponse>()
         .with::<cloud::Event>()
         .with::<cloud::QuotaResponse>()
@@ -63,6 +80,13 @@ fn components() -> BTreeMap<String, Value> {
         .with::<tag::TagList>()
         .with::<token_info::TokenInfo>();
     let written = read
+        .with::<admin::GuestAdopt>()
+        .with::<admin::HostUpdate>()
+        .with::<admin::MigrationCreate>()
+        .with::<admin::RegionCreate>()
+        .with::<admin::RegionProbe>()
+        .with::<admin::RegionUpdate>()
+        .with::<admin::TemplateFetch>()
         .with::<image::ImageCreate>()
         .with::<image::ImageUpdate>()
         .with::<image::ImageTransferCreate>()

@@ -7,8 +7,9 @@ use model::refusal::{Code, Refusal};
 use model::states::{ActionStatus, ImageKind, ImageStatus, ServerStatus};
 use serde_json::{Value, json, to_value};
 use wire::action::Action;
+use wire::admin::{Alert, HostState, RegionCreate, RegionUpdate};
 use wire::cloud::{
-    ActionDetailResponse, Alert, ConsoleLogResponse, Event, QuotaResponse, ServerCloud, SshEndpoint, StepState,
+    ActionDetailResponse, ConsoleLogResponse, Event, QuotaResponse, ServerCloud, SshEndpoint, StepState,
 };
 use wire::envelope::{ActionLink, ActionLinks, List, Meta, PageLinks, Pages};
 use wire::error::ErrorBody;
@@ -254,12 +255,22 @@ fn our_own_shapes_come_back_whole() {
     let console = json!({ "console": { "server_id": 42, "text": "login:", "truncated": true,
                                        "at": "2026-01-02T15:04:05Z" } });
     assert_eq!(through::<ConsoleLogResponse>(&console).unwrap(), console);
-    let alert = json!({ "id": 1, "kind": "late", "subject": "server/42", "message": "It takes long.",
-                        "raised_at": "2026-01-02T15:04:05Z", "resolved_at": null });
+    let alert = json!({ "id": 1, "severity": "warning", "kind": "late", "subject": "server:42", "message": "It takes long.",
+                        "raised_at": "2026-01-02T15:04:05Z", "acknowledged_at": null, "resolved_at": null });
     assert_eq!(through::<Alert>(&alert).unwrap(), alert);
 }
 
 #[test]
 fn a_word_of_a_newer_server_is_no_error() {
     assert_eq!(read::<StepState>(&json!("levitating")).unwrap(), StepState::Unknown);
+    assert_eq!(read::<HostState>(&json!("levitating")).unwrap(), HostState::Unknown);
+}
+
+#[test]
+fn what_holds_a_secret_does_not_print_it() {
+    let create = json!({ "slug": "lab", "provider": "proxmox", "secret": "do-not-print-me" });
+    let create: RegionCreate = read(&create).unwrap();
+    assert_eq!(create.secret.as_deref(), Some("do-not-print-me"));
+    let update = RegionUpdate { secret: create.secret.clone(), ..RegionUpdate::default() };
+    assert!(!format!("{create:?} {update:?}").contains("do-not"));
 }
