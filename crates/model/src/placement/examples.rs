@@ -249,6 +249,11 @@ fn headroom_is_left() {
     assert_eq!(order(&request(Preference::Pack), &hosts), [id(1), id(2), id(3)]);
     let said = reason(&asks(Strictness::Hard), &hosts[0]).to_string();
     assert_eq!(said, "would have 1 vCPUs left, less than the 40 % that are to stay free");
+    let plain = request(Preference::Spread);
+    let none = Headroom { percent: 0, strictness: Strictness::Soft };
+    let full =
+        only(&Request { headroom: Some(none), weights: Weights { room: 0, ..plain.weights }, ..plain }, &host(1, 9));
+    assert_eq!(full.score, 1_000_000, "nothing was to be left, and nothing is");
     let nothing = Request { needs: Resources::default(), ..asks(Strictness::Hard) };
     assert_eq!(order(&nothing, &hosts).len(), 3);
 }
