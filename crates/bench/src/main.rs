@@ -1,5 +1,6 @@
-//! The performance table: what an accepted request costs, what a guest's start costs beside one started by hand, what
-//! an idle installation occupies. Run by `script/bench`; `docs/benchmarks.md` says what each row means.
+//! The performance table: what a decision about a host costs, what an accepted request costs, what a guest's start
+//! costs beside one started by hand, what an idle installation occupies. Run by `script/bench`; `docs/benchmarks.md`
+//! says what each row means.
 //!
 //! Two programs in one. `bench run` is the load generator and the stopwatch. What it measures are other processes: the
 //! real `cairnd`, and for the rows that no real guests could keep up with `bench cloud`, which is the API and the
@@ -14,6 +15,7 @@ mod ground;
 mod guests;
 mod instant;
 mod load;
+mod placement;
 mod processes;
 mod rates;
 mod table;
@@ -52,8 +54,8 @@ struct Run {
     /// How often each side boots.
     #[arg(long, default_value_t = 3)]
     boots: usize,
-    /// Only these parts, separated by commas: rates, daemon, guests, boots.
-    #[arg(long, value_delimiter = ',', default_values = ["rates", "daemon", "guests", "boots"])]
+    /// Only these parts, separated by commas: placement, rates, daemon, guests, boots.
+    #[arg(long, value_delimiter = ',', default_values = ["placement", "rates", "daemon", "guests", "boots"])]
     parts: Vec<String>,
     /// Also show which statements the database spends its time on. Costs some of it.
     #[arg(long)]
@@ -85,6 +87,9 @@ fn main() -> Result<()> {
 async fn measure(run: &Run) -> Result<()> {
     let mut table = Table::new();
     table.count("load_average_hundredths_before", processes::load_hundredths());
+    if run.wants("placement") {
+        placement::measure(&mut table)?;
+    }
     if run.wants("rates") {
         rates::measure(&run.cairnd, run.statements, &mut table).await?;
     }
