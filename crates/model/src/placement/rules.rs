@@ -1,5 +1,5 @@
-//! The hard rules. A host that breaks one is rejected with the first that it breaks, in the order from "was never meant"
-//! over "is of the wrong kind" to "is full", so that the operator reads what has to change first.
+//! The hard rules. A host that breaks one is rejected with the first that it breaks, in the order from "was never
+//! meant" over "is of the wrong kind" to "is full", so that the operator reads what has to change first.
 
 use super::{
     Gpu, GpuWish, Headroom, Host, HostState, Keep, Preference, Reason, Request, Resource, Storage, StorageLack,

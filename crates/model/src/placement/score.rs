@@ -27,8 +27,8 @@ pub(super) fn score(request: &Request, host: &Host, fit: &Fit<'_>) -> u32 {
     sum.checked_div(of).and_then(|mean| u32::try_from(mean).ok()).unwrap_or_default()
 }
 
-/// Of the scarcest resource with the server there, what is free ([`Preference::Spread`]) or used ([`Preference::Pack`]).
-/// The storage of its disk is one of the resources.
+/// Of the scarcest resource with the server there, what is free ([`Preference::Spread`]) or used
+/// ([`Preference::Pack`]). The storage of its disk is one of the resources.
 fn room(request: &Request, amounts: &[Amount; 3], fit: &Fit<'_>) -> u32 {
     let used = amounts.iter().map(|amount| fraction(amount.reserved.saturating_add(amount.need), amount.capacity));
     let stored = fit.storage.map(|storage| {
