@@ -1,0 +1,3 @@
+//! stub
+use super::Endpoint;
+pub(super) const ENDPOINTS: &[Endpoint] = &[];
