@@ -2,19 +2,25 @@
 //! `steps` is the workflow that carries it out, `observe` is the reconciler that writes what was seen.
 
 pub mod account;
+pub mod adoption;
+pub mod alert;
 mod caller;
 mod error;
+pub mod host;
 pub mod image;
 pub mod key;
+pub mod migration;
 pub mod progress;
 mod record;
 pub mod region;
+pub mod secrets;
 pub mod server;
 pub mod site;
 pub mod tag;
+pub mod template;
 mod world;
 
 pub use caller::{Caller, Operator};
 pub use error::{Error, Result};
-pub use site::{Providers, Site};
+pub use site::{Opener, Providers, Site};
 pub use world::registry;

@@ -41,6 +41,11 @@ pub fn sentence(step: &str, making: bool) -> String {
         "fetch_view" => ("looking", "looking away"),
         "write_policy" => ("writing the backup policy down", "leaving the backup policy as it is"),
         "keep_backup" => ("taking the backup out of its schedule", "leaving the backup kept"),
+        "reserve_target" => ("finding another host", "giving the other host's room back"),
+        "move_guest" => ("moving to the other host", "looking where the guest is"),
+        "record_host" => ("writing the new host down", "leaving the host as it is"),
+        "try_connection" => ("trying the connection out", "forgetting the connection"),
+        "fetch_template" => ("fetching the image", "keeping the image for others"),
         "find_bytes" => ("looking for the image's bytes", "leaving the image's bytes where they are"),
         other => return other.replace('_', " "),
     };

@@ -1,6 +1,7 @@
 //! What steps and observers have to work with: the store, the regions' providers, and which installation we are.
 //! Nothing that answers a request ever holds one.
 
+use async_trait::async_trait;
 use model::ids::{ImageId, InstallationId, RegionSlug, ServerId};
 use model::states::Power;
 use provider::{
@@ -10,29 +11,58 @@ use provider::{
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use store::Store;
+use store::regions::Connection;
 use store::servers::{Seen, Work};
 use workflow::{Fault, Followed, Outcome, TaskEnd, TaskName};
+
+/// Opens connections to providers. Whoever starts the process knows which providers it was built with.
+#[async_trait]
+pub trait Opener: Send + Sync + 'static {
+    /// Opens one. The detail of a fault is for the operator: what is wrong and what to do, no secret.
+    async fn open(&self, connection: &Connection) -> provider::Result<Arc<dyn Provider>>;
+}
 
 /// The providers that this process can reach, by region. A region that cannot be reached at the start is connected when
 /// it can; the others do not wait for it.
 #[derive(Default)]
-pub struct Providers(RwLock<HashMap<RegionSlug, Arc<dyn Provider>>>);
+pub struct Providers {
+    connected: RwLock<HashMap<RegionSlug, Arc<dyn Provider>>>,
+    opener: Option<Arc<dyn Opener>>,
+}
 
 impl FromIterator<(RegionSlug, Arc<dyn Provider>)> for Providers {
     fn from_iter<I: IntoIterator<Item = (RegionSlug, Arc<dyn Provider>)>>(regions: I) -> Self {
-        Self(RwLock::new(regions.into_iter().collect()))
+        Self { connected: RwLock::new(regions.into_iter().collect()), opener: None }
     }
 }
 
 impl Providers {
+    /// None yet, and what opens them.
+    pub fn opened_by(opener: Arc<dyn Opener>) -> Self {
+        Self { connected: RwLock::default(), opener: Some(opener) }
+    }
+
+    /// Opens a connection, which is not kept here.
+    pub async fn open(&self, connection: &Connection) -> provider::Result<Arc<dyn Provider>> {
+        match &self.opener {
+            Some(opener) => opener.open(connection).await,
+            None => Err(provider::Fault::refused("this process opens no connections")),
+        }
+    }
+
     /// Adds a region's provider, or replaces it.
     pub fn insert(&self, region: RegionSlug, provider: Arc<dyn Provider>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(region, provider);
+        self.connected.write().unwrap_or_else(PoisonError::into_inner).insert(region, provider);
+    }
+
+    /// Forgets a region's provider. Steps that hold it finish with it.
+    pub fn remove(&self, region: &RegionSlug) {
+        self.connected.write().unwrap_or_else(PoisonError::into_inner).remove(region);
     }
 
     /// The provider of a region, if it is connected.
     pub fn get(&self, region: &RegionSlug) -> Option<Arc<dyn Provider>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(region).cloned()
+        self.connected.read().unwrap_or_else(PoisonError::into_inner).get(region).cloned()
     }
 }
 
@@ -73,7 +103,11 @@ impl Site {
     /// The guest of a placed server. `None` while it has no host.
     pub fn guest(&self, work: &Work) -> Option<GuestRef> {
         let (_, host) = work.host.as_ref()?;
-        Some(GuestRef { host: host.clone(), name: format!("s{}", work.id), mark: self.mark(work.id) })
+        let name = match work.guest_number {
+            Some(number) => number.to_string(),
+            None => format!("s{}", work.id),
+        };
+        Some(GuestRef { host: host.clone(), name, mark: self.mark(work.id) })
     }
 
     /// The guest of a server whose earlier steps have placed it.

@@ -1,11 +1,15 @@
 //! The product behind the engine: every workflow there is, and what happens when one ends.
 
 use crate::image::life::ImageLife;
+use crate::region::probe;
 use crate::server::glance::Glance;
 use crate::server::life::Life;
-use crate::server::snapshot::Snapshot;
+use crate::server::migrate::Migrate;
+use crate::server::snapshot::{Snapshot, SnapshotInput};
 use crate::site::{self, Site};
+use crate::template;
 use async_trait::async_trait;
+use model::states::ImageKind;
 use store::Tx;
 use workflow::{Definition, End, Ended, Fault, Kind, Misdefined, Registry, Run, TaskName, TaskState, UNMAKE, World};
 
@@ -20,6 +24,9 @@ pub fn registry() -> Result<Registry<Site>, Misdefined> {
     all.push(crate::server::snapshot::definition());
     all.push(crate::server::backups::definition());
     all.push(crate::server::glance::definition());
+    all.push(crate::server::migrate::definition());
+    all.push(probe::definition());
+    all.push(template::definition());
     Registry::new(all)
 }
 
@@ -32,10 +39,10 @@ impl World for Site {
     }
 
     async fn task(&self, run: &Run<Self>, task: &TaskName) -> Result<TaskState, Fault> {
-        let region = if run.kind() == ImageLife::KIND {
-            run.input::<ImageLife>()?.region
-        } else {
-            crate::server::power::subject(self, run).await?.region
+        let region = match run.kind() {
+            ImageLife::KIND => run.input::<ImageLife>()?.region,
+            template::FetchTemplate::KIND => run.input::<template::FetchTemplate>()?.region,
+            _ => crate::server::power::subject(self, run).await?.region,
         };
         site::task_state(&*self.provider(&region)?, task).await
     }
@@ -46,7 +53,11 @@ impl World for Site {
             Life::KIND => server_ended(tx, ended, refusal).await,
             ImageLife::KIND => image_ended(tx, ended, refusal).await,
             // Nobody asked for a change, so there is nothing to tell.
-            Glance::KIND => Ok(()),
+            Glance::KIND | probe::Probe::KIND | template::FetchTemplate::KIND => Ok(()),
+            Migrate::KIND => {
+                migration_ended(tx, ended, refusal).await?;
+                action_ended(tx, ended, refusal).await
+            }
             _ => action_ended(tx, ended, refusal).await,
         }
     }
@@ -70,6 +81,7 @@ async fn server_ended(tx: &mut Tx, ended: &Ended, refusal: Option<&str>) -> Resu
         return tell(tx, ended, "droplet.active", &urn).await;
     }
     store::servers::erase(tx, server).await?;
+    store::alerts::resolve_all(tx, &crate::server::life::subject(server)).await?;
     store::actions::end(tx, ended.id, "make", Some(refusal.unwrap_or(OVERTAKEN))).await?;
     store::actions::end(tx, ended.id, "unmake", None).await?;
     tell(tx, ended, "droplet.destroyed", &urn).await
@@ -88,12 +100,43 @@ async fn image_ended(tx: &mut Tx, ended: &Ended, refusal: Option<&str>) -> Resul
     tell(tx, ended, "image.deleted", &urn).await
 }
 
+async fn migration_ended(tx: &mut Tx, ended: &Ended, refusal: Option<&str>) -> Result<(), Fault> {
+    let state = match ended.end {
+        End::Refused => "failed",
+        End::Cancelled => "cancelled",
+        _ => "completed",
+    };
+    store::migrations::end(tx, ended.id, state, refusal).await?;
+    Ok(())
+}
+
+/// A backup that failed is told to operators until the next one of that server succeeds. Nobody waits for a backup, so
+/// nobody else would notice.
+async fn backup_ended(tx: &mut Tx, ended: &Ended, error: Option<&str>) -> Result<(), Fault> {
+    let SnapshotInput { server, image } = ended.input::<Snapshot>()?;
+    if ended.end == End::Cancelled || store::images::kind(tx, image).await? != Some(ImageKind::Backup) {
+        return Ok(());
+    }
+    let subject = crate::server::life::subject(server);
+    match error {
+        None => store::alerts::resolve(tx, "backup_failed", &subject).await?,
+        Some(error) => {
+            let message = format!("the backup of server {server} failed: {error}");
+            store::alerts::raise(tx, "backup_failed", &subject, &message).await?;
+        }
+    }
+    Ok(())
+}
+
 async fn action_ended(tx: &mut Tx, ended: &Ended, refusal: Option<&str>) -> Result<(), Fault> {
     let error = match ended.end {
         End::Refused => Some(refusal.unwrap_or("It could not be done.")),
         End::Cancelled => Some(OVERTAKEN),
         _ => None,
     };
+    if ended.kind == Snapshot::KIND {
+        backup_ended(tx, ended, error).await?;
+    }
     if ended.kind == Snapshot::KIND && error.is_some() {
         // The copy that it was to make: nobody is going to ask for it any more.
         let image = ended.input::<Snapshot>()?.image;

@@ -63,6 +63,18 @@ pub struct Region {
     pub pools: Vec<Pool>,
 }
 
+impl Region {
+    /// Checks a region that did not come from a file.
+    ///
+    /// # Errors
+    /// With everything that is wrong with it.
+    pub fn check(&self) -> Result<(), CatalogueError> {
+        let mut problems = Problems::default();
+        check_region(self, &mut problems);
+        problems.finish()
+    }
+}
+
 /// The prefix length of networks that are made without a range (specification: "a /20 network range is generated").
 pub const VPC_PREFIX: u8 = 20;
 

@@ -8,6 +8,7 @@ mod apply;
 mod image;
 pub(crate) mod shelf;
 
+pub(crate) use apply::put_pool;
 pub use apply::{Applied, apply};
 pub use image::{Unresolved, resolve, unresolved};
 pub use shelf::{Shelf, shelf};
@@ -58,7 +59,7 @@ pub async fn regions(store: &Store) -> Result<Vec<Region>> {
         "SELECT r.slug, r.name, r.features, r.available,
                 ARRAY(SELECT s.slug FROM sizes s WHERE s.available AND (s.regions IS NULL OR r.slug = ANY (s.regions))
                       ORDER BY s.position, s.slug) AS sizes
-         FROM regions r ORDER BY r.position, r.slug",
+         FROM regions r WHERE r.removed_at IS NULL ORDER BY r.position, r.slug",
     )
     .fetch_all(store.pool())
     .await?;

@@ -300,3 +300,9 @@ pub async fn choose(tx: &mut Tx, team: TeamId, choice: &ImageChoice) -> Result<O
     })
     .transpose()
 }
+
+/// What an image is; `None`: there is none of that id.
+pub async fn kind(tx: &mut Tx, image: ImageId) -> Result<Option<ImageKind>> {
+    let row = sqlx::query("SELECT kind FROM images WHERE id = $1").bind(image.0).fetch_optional(&mut **tx).await?;
+    row.as_ref().map(|row| row.word("kind")).transpose()
+}

@@ -48,7 +48,8 @@ pub async fn of(tx: &mut Tx, team: TeamId) -> Result<Quota> {
                     count(r.server_id) AS used_servers, coalesce(sum(r.vcpus), 0)::bigint AS used_vcpus,
                     coalesce(sum(r.memory_mib), 0)::bigint AS used_memory_mib,
                     coalesce(sum(r.disk_gb), 0)::bigint AS used_disk_gb
-             FROM quotas q LEFT JOIN reservations r ON r.team_id = q.team_id WHERE q.team_id = $1 GROUP BY q.team_id",
+             FROM quotas q LEFT JOIN reservations r ON r.team_id = q.team_id AND r.purpose = 'home'
+             WHERE q.team_id = $1 GROUP BY q.team_id",
         )
         .bind(team.0)
         .fetch_one(&mut **tx)

@@ -278,7 +278,7 @@ fn fit_vpc(request: &CreateServers, found: Option<Vpc>, region: &store::servers:
 }
 
 /// The range of a team's default VPC: the first of the usual size in the region's. Teams may overlap, they never meet.
-fn default_range(region: ipnet::Ipv4Net) -> ipnet::Ipv4Net {
+pub(crate) fn default_range(region: ipnet::Ipv4Net) -> ipnet::Ipv4Net {
     let prefix = model::catalogue::VPC_PREFIX;
     if region.prefix_len() >= prefix {
         return region;

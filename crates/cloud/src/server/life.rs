@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use model::ids::{HostId, ServerId};
 use model::placement::{self, Host, HostState, Placement};
 use model::refusal::Code;
-use provider::{Guest, GuestPower, NetworkKind, NetworkSpec, PowerWish};
+use provider::{Guest, GuestPower, GuestRef, NetworkKind, NetworkSpec, PowerWish, Provider};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -96,7 +96,15 @@ impl Step<Site> for Place {
         if let Some((host, name)) = work.host {
             return Ok(Outcome::done(Placed { host, name }));
         }
+        let numbers = cx.provider(&work.region)?.capabilities().guest_numbers;
         let tx = run.tx().await?;
+        if let Some(range) = numbers
+            && store::guest_numbers::claim(tx, &work.region, work.id, range).await?.is_none()
+        {
+            tracing::error!(server = %work.id, ?range, "every guest number of the region's range is taken");
+            let refusal = Placement::refusal();
+            return Ok(Outcome::refuse(refusal.code.as_str(), refusal.message));
+        }
         let candidates = store::servers::candidates(tx, &work.region).await?;
         if candidates.is_empty() {
             // Not full, only not looked at yet: a region that was just connected.
@@ -105,15 +113,7 @@ impl Step<Site> for Place {
                 Duration::from_millis(500),
             ));
         }
-        let request = placement::Request {
-            needs: placement::Resources {
-                vcpus: i64::from(work.vcpus),
-                memory_mib: i64::from(work.memory_mib),
-                disk_gb: i64::from(work.disk_gb),
-            },
-            seed: u64::from(work.id.0.unsigned_abs()),
-            ..placement::Request::default()
-        };
+        let request = placement::Request { seed: u64::from(work.id.0.unsigned_abs()), ..wanted(&work) };
         let hosts: Vec<Host> = candidates.iter().map(host).collect();
         let placement = placement::place(&request, &hosts);
         for choice in &placement.ranked {
@@ -136,10 +136,26 @@ impl Step<Site> for Place {
     }
 }
 
-fn host(candidate: &store::servers::Candidate) -> Host {
+/// What a server asks of a host, wherever it comes from.
+pub(super) fn wanted(work: &Work) -> placement::Request {
+    placement::Request {
+        needs: placement::Resources {
+            vcpus: i64::from(work.vcpus),
+            memory_mib: i64::from(work.memory_mib),
+            disk_gb: i64::from(work.disk_gb),
+        },
+        ..placement::Request::default()
+    }
+}
+
+/// A host as placement looks at it.
+pub(super) fn host(candidate: &store::servers::Candidate) -> Host {
+    let architecture = candidate.architecture.as_deref();
     Host {
         state: if candidate.up { HostState::Up } else { HostState::Maintenance },
         reserved: amount(candidate.reserved),
+        architecture: architecture.and_then(|word| serde_json::from_value(word.into()).ok()),
+        tags: candidate.tags.iter().map(|tag| tag.as_str().into()).collect(),
         ..Host::new(candidate.id, amount(candidate.capacity))
     }
 }
@@ -172,6 +188,9 @@ impl Step<Site> for ClaimAddresses {
 
     async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<Addresses>, Fault> {
         let work = work(cx, run).await?;
+        if work.adopted {
+            return Ok(Outcome::done(Addresses { addresses: Vec::new() })); // it has those that it came with
+        }
         let tx = run.tx().await?;
         let pools = store::networks::pools_of(tx, work.id).await?;
         if store::addresses::claim(tx, work.team, &[work.id], &pools).await? > 0 {
@@ -201,6 +220,9 @@ impl Step<Site> for FetchImage {
 
     async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
         let work = work(cx, run).await?;
+        if work.adopted {
+            return Ok(Outcome::done(())); // its disk was made elsewhere
+        }
         crate::image::fetch::ensure(cx, run, &work.region, work.image, &work.image_source).await
     }
 
@@ -213,6 +235,9 @@ impl Step<Site> for FetchImage {
 /// Makes the networks that the server's interfaces are on.
 pub struct ConnectNetworks;
 
+/// Numbers that a server may lose to strangers before its making is given up.
+const NUMBERS_LOST: i64 = 20;
+
 /// Ensures the networks of these addresses on the server's host. Also called before every start: between two starts
 /// the last other guest of a network may have gone, and the network with it.
 pub(crate) async fn ensure_networks(
@@ -221,6 +246,16 @@ pub(crate) async fn ensure_networks(
     claimed: &[Claimed],
 ) -> Result<Result<(), Outcome<()>>, Fault> {
     let guest = cx.placed_guest(work)?;
+    ensure_networks_on(cx, work, claimed, &guest.host).await
+}
+
+/// The same on a host where the server is going to be.
+pub(crate) async fn ensure_networks_on(
+    cx: &Site,
+    work: &Work,
+    claimed: &[Claimed],
+    host: &str,
+) -> Result<Result<(), Outcome<()>>, Fault> {
     let provider = cx.provider(&work.region)?;
     for (interface, claimed) in super::seed::interfaces(cx.installation, work.id, claimed).into_iter().zip(claimed) {
         let spec = NetworkSpec {
@@ -234,7 +269,7 @@ pub(crate) async fn ensure_networks(
             base: claimed.range.network(),
             prefix: claimed.range.prefix_len(),
         };
-        let answer = provider.ensure_network(&guest.host, &spec).await;
+        let answer = provider.ensure_network(host, &spec).await;
         let sentence = "The region's network cannot be set up on its host. Ask your operator to look at the log.";
         if let Err(refusal) = site::settle(answer, Code::ProviderRefused, sentence)? {
             return Ok(Err(refusal));
@@ -286,12 +321,13 @@ impl Step<Site> for CreateGuest {
             Guest::Forming => {
                 return Ok(Outcome::wait_for("the disk that is still being made", Duration::from_millis(250)));
             }
+            Guest::Foreign(_) if work.adopted => return take_over(&*provider, &guest).await,
+            Guest::Absent if work.adopted => {
+                return Ok(Outcome::refuse(Code::GuestLost.as_str(), "The guest to adopt is not there any more."));
+            }
             Guest::Foreign(mark) => {
                 tracing::error!(server = %work.id, guest = %guest.name, %mark, "the guest's name is taken by a stranger");
-                return Ok(Outcome::refuse(
-                    Code::GuestIdTaken.as_str(),
-                    "The place for this server is taken by something that is not ours. Ask your operator to look at the host.",
-                ));
+                return another_number(cx, run, &work).await;
             }
             Guest::Absent | Guest::Unfinished => {}
         }
@@ -310,7 +346,7 @@ impl Step<Site> for CreateGuest {
 
     async fn unmake(&self, cx: &Site, run: &mut Run<Site>, _memo: Option<()>) -> Result<Outcome<()>, Fault> {
         let work = work(cx, run).await?;
-        let Some(guest) = cx.guest(&work) else { return Ok(Outcome::done(())) };
+        let Some(guest) = cx.guest(&work).filter(|_| !untouchable(&work)) else { return Ok(Outcome::done(())) };
         let provider = cx.provider(&work.region)?;
         match provider.find_guest(&guest).await.map_err(site::fault)? {
             Guest::Absent | Guest::Foreign(_) => Ok(Outcome::done(())),
@@ -320,6 +356,36 @@ impl Step<Site> for CreateGuest {
             }
         }
     }
+}
+
+/// A guest that was somebody's before it was ours, and has not become its tenant's: whatever happens to the adoption, it
+/// stays as it is.
+fn untouchable(work: &Work) -> bool {
+    work.adopted && !work.answered
+}
+
+/// Puts our mark on a guest that has none. The next look finds it ours.
+async fn take_over(provider: &dyn Provider, guest: &GuestRef) -> Result<Outcome<()>, Fault> {
+    let sentence = "The guest could not be adopted. Ask your operator to look at the log.";
+    Ok(match site::settle(provider.adopt_guest(guest).await, Code::ProviderRefused, sentence)? {
+        Ok(()) => Outcome::wait_for("the guest to be seen as ours", Duration::from_millis(100)),
+        Err(refusal) => refusal,
+    })
+}
+
+/// Leaves the guest's number to the stranger that has it, and takes another one.
+async fn another_number(cx: &Site, run: &mut Run<Site>, work: &Work) -> Result<Outcome<()>, Fault> {
+    if let Some(range) = cx.provider(&work.region)?.capabilities().guest_numbers {
+        let tx = run.tx().await?;
+        let lost = store::guest_numbers::lose(tx, work.id).await?;
+        if lost < NUMBERS_LOST && store::guest_numbers::claim(tx, &work.region, work.id, range).await?.is_some() {
+            return Ok(Outcome::wait_for("another number for the guest", Duration::ZERO));
+        }
+    }
+    Ok(Outcome::refuse(
+        Code::GuestIdTaken.as_str(),
+        "The place for this server is taken by something that is not ours. Ask your operator to look at the host.",
+    ))
 }
 
 /// Starts the guest.
@@ -332,12 +398,15 @@ impl Step<Site> for Start {
 
     async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
         let work = work(cx, run).await?;
+        if work.adopted {
+            return Ok(Outcome::done(())); // its power stays as it was found
+        }
         super::power::ensure_running(cx, run, &work).await
     }
 
     async fn unmake(&self, cx: &Site, run: &mut Run<Site>, _memo: Option<()>) -> Result<Outcome<()>, Fault> {
         let work = work(cx, run).await?;
-        let Some(guest) = cx.guest(&work) else { return Ok(Outcome::done(())) };
+        let Some(guest) = cx.guest(&work).filter(|_| !untouchable(&work)) else { return Ok(Outcome::done(())) };
         let provider = cx.provider(&work.region)?;
         match provider.find_guest(&guest).await.map_err(site::fault)? {
             Guest::Ours(seen) if seen.power == GuestPower::Running => {
@@ -360,7 +429,7 @@ impl Step<Site> for Answer {
         let work = work(cx, run).await?;
         let guest = cx.placed_guest(&work)?;
         match cx.provider(&work.region)?.find_guest(&guest).await.map_err(site::fault)? {
-            Guest::Ours(seen) if seen.power == GuestPower::Running => {
+            Guest::Ours(seen) if seen.power == GuestPower::Running || work.adopted => {
                 let tx = run.tx().await?;
                 observe::saw(tx, work.id, &seen).await?;
                 store::servers::set_answered(tx, work.id).await?;

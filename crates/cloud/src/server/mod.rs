@@ -5,8 +5,10 @@ use model::ids::ServerId;
 pub mod backups;
 pub mod create;
 pub mod destroy;
+mod drift;
 pub mod glance;
 pub mod life;
+pub mod migrate;
 pub mod observe;
 pub mod power;
 pub mod rebuild;
@@ -14,6 +16,7 @@ pub mod rename;
 pub mod resize;
 pub(crate) mod seed;
 pub mod snapshot;
+mod surroundings;
 pub mod wishes;
 
 /// A server's name in events, audit and usage.

@@ -4,6 +4,7 @@
 use super::image;
 use crate::{Error, Result, Store, Tx};
 use model::catalogue::{Catalogue, Pool, PoolKind, Region, Size};
+use model::ids::RegionSlug;
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use uuid::Uuid;
@@ -26,13 +27,14 @@ pub async fn apply(store: &Store, catalogue: &Catalogue) -> Result<Applied> {
     for (place, region) in catalogue.regions.iter().enumerate() {
         put_region(&mut tx, position(place), region).await?;
         for pool in &region.pools {
-            if !put_pool(&mut tx, region, pool).await? {
+            if !put_pool(&mut tx, &region.slug, pool).await? {
                 applied.kept_pools.push(format!("{}/{}", region.slug, pool.name));
             }
         }
     }
     let regions: Vec<&str> = catalogue.regions.iter().map(|region| region.slug.as_str()).collect();
-    sqlx::query("UPDATE regions SET available = false WHERE slug <> ALL ($1) AND available")
+    // What operators have connected is theirs.
+    sqlx::query("UPDATE regions SET available = false WHERE slug <> ALL ($1) AND available AND origin = 'catalogue'")
         .bind(regions)
         .execute(&mut *tx)
         .await?;
@@ -59,27 +61,22 @@ fn position(place: usize) -> i32 {
     i32::try_from(place).unwrap_or(i32::MAX)
 }
 
-/// `settings` holds what the provider needs to know, and `overcommit` beside it.
-fn settings(region: &Region) -> Result<Value> {
-    let unreadable = |error: serde_json::Error| Error::Corrupt(format!("settings of region {}: {error}", region.slug));
-    let mut settings = serde_json::to_value(&region.settings).map_err(unreadable)?;
-    if let Some(fields) = settings.as_object_mut() {
-        fields.insert("overcommit".to_owned(), serde_json::to_value(region.overcommit).map_err(unreadable)?);
-    }
-    Ok(settings)
-}
-
+/// A region that an operator has connected under the same slug stays the operator's.
 async fn put_region(tx: &mut Tx, position: i32, region: &Region) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO regions (slug, name, provider, settings, features, resolvers, vpc_range, available, position)
+    let unreadable = |error: serde_json::Error| Error::Corrupt(format!("settings of region {}: {error}", region.slug));
+    let overcommit = serde_json::to_value(region.overcommit).map_err(unreadable)?;
+    let connection = serde_json::to_value(&region.settings).map_err(unreadable)?;
+    let written = sqlx::query(
+        "INSERT INTO regions AS r (slug, name, provider, settings, features, resolvers, vpc_range, available, position)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          ON CONFLICT (slug) DO UPDATE SET name = $2, provider = $3, settings = $4, features = $5, resolvers = $6,
-             vpc_range = $7, available = $8, position = $9",
+             vpc_range = $7, available = $8, position = $9, origin = 'catalogue', removed_at = NULL
+             WHERE r.origin = 'catalogue' OR r.removed_at IS NOT NULL",
     )
     .bind(region.slug.as_str())
     .bind(&region.name)
     .bind(&region.provider)
-    .bind(settings(region)?)
+    .bind(json!({ "overcommit": overcommit }))
     .bind(&region.features)
     .bind(&region.resolvers)
     .bind(ipnet::IpNet::V4(region.vpc_range.net()))
@@ -87,11 +84,25 @@ async fn put_region(tx: &mut Tx, position: i32, region: &Region) -> Result<()> {
     .bind(position)
     .execute(&mut **tx)
     .await?;
+    if written.rows_affected() == 0 {
+        tracing::warn!(region = %region.slug, "the catalogue's region is left out: an operator has connected one of that name");
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO region_connections AS c (region, settings) VALUES ($1, $2)
+         ON CONFLICT (region) DO UPDATE SET settings = $2, revision = c.revision + 1, state = 'new', last_error = NULL,
+             failures = 0
+             WHERE c.settings <> $2",
+    )
+    .bind(region.slug.as_str())
+    .bind(connection)
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
 /// False: the pool keeps its range.
-async fn put_pool(tx: &mut Tx, region: &Region, pool: &Pool) -> Result<bool> {
+pub(crate) async fn put_pool(tx: &mut Tx, region: &RegionSlug, pool: &Pool) -> Result<bool> {
     let (first, last) = (IpAddr::V4(pool.first()), IpAddr::V4(pool.last()));
     let kind = match pool.kind {
         PoolKind::PublicNat => "public_nat",
@@ -116,7 +127,7 @@ async fn put_pool(tx: &mut Tx, region: &Region, pool: &Pool) -> Result<bool> {
          RETURNING range = $5 AND first = $7 AND last = $8",
     )
     .bind(Uuid::now_v7())
-    .bind(region.slug.as_str())
+    .bind(region.as_str())
     .bind(&pool.name)
     .bind(kind)
     .bind(ipnet::IpNet::V4(pool.range.net()))

@@ -1,5 +1,6 @@
 //! Servers: the rows that requests write, the room they reserve, and what was seen of them.
 
+mod adopt;
 mod backups;
 mod changes;
 mod create;
@@ -8,7 +9,9 @@ mod place;
 mod read;
 mod seen;
 
+mod watch;
 pub use backups::{BackedUp, backed_up, claim_backup};
+pub use adopt::{Adopted, Home, adopt, draw_id, fitting_size, home};
 pub use changes::{
     Growth, Leaving, destroy, erase, ids_tagged, request_destroy, reserve_growth, set_answered, set_backups, set_image,
     set_name, set_resources, set_wanted_power,
@@ -18,8 +21,11 @@ pub use create::{
     size,
 };
 pub use orders::{DestroyOrder, Going, destroy_order, order_destroy};
-pub use place::{Candidate, candidates, confirm, place, unplace};
+pub use place::{
+    Candidate, candidates, confirm, follow, place, release_target, reserve_target, stands_on, target, unplace,
+};
 pub use read::{
     Filter, ImageOf, Server, Work, by_ids, capabilities, get, list, neighbor_groups, neighbors, on_region, work,
 };
 pub use seen::{Seen, next_generation, record};
+pub use watch::{Watched, living, touch_seen, watched};

@@ -12,6 +12,10 @@ pub struct Candidate {
     pub id: HostId,
     /// Its name.
     pub name: String,
+    /// The operator's words for it.
+    pub tags: Vec<String>,
+    /// Its processors' architecture, where that is known.
+    pub architecture: Option<String>,
     /// It takes new guests.
     pub up: bool,
     /// Capacity: vCPUs, MiB, GB.
@@ -25,10 +29,10 @@ pub struct Candidate {
 /// The region's hosts.
 pub async fn candidates(tx: &mut Tx, region: &RegionSlug) -> Result<Vec<Candidate>> {
     let rows = sqlx::query(
-        "SELECT h.id, h.name, h.state = 'up' AS up, h.vcpus::bigint AS vcpus, h.memory_mib, h.disk_gb,
+        "SELECT h.id, h.name, h.tags, h.architecture, h.state = 'up' AS up, h.vcpus::bigint AS vcpus, h.memory_mib, h.disk_gb,
                 r.servers, r.vcpus AS used_vcpus, r.memory_mib AS used_memory, r.disk_gb AS used_disk
          FROM hosts h CROSS JOIN LATERAL (
-             SELECT count(*) AS servers, coalesce(sum(vcpus), 0)::bigint AS vcpus,
+             SELECT count(*) FILTER (WHERE purpose = 'home') AS servers, coalesce(sum(vcpus), 0)::bigint AS vcpus,
                     coalesce(sum(memory_mib), 0)::bigint AS memory_mib, coalesce(sum(disk_gb), 0)::bigint AS disk_gb
              FROM reservations WHERE host_id = h.id) r
          WHERE h.region = $1 ORDER BY h.name",
@@ -41,6 +45,8 @@ pub async fn candidates(tx: &mut Tx, region: &RegionSlug) -> Result<Vec<Candidat
             Ok(Candidate {
                 id: HostId(row.try_get("id")?),
                 name: row.try_get("name")?,
+                tags: row.try_get("tags")?,
+                architecture: row.try_get("architecture")?,
                 up: row.try_get("up")?,
                 capacity: (row.try_get("vcpus")?, row.try_get("memory_mib")?, row.try_get("disk_gb")?),
                 reserved: (row.try_get("used_vcpus")?, row.try_get("used_memory")?, row.try_get("used_disk")?),
@@ -68,14 +74,77 @@ pub async fn confirm(tx: &mut Tx, server: ServerId, host: HostId) -> Result<bool
     Ok(sqlx::query_scalar("SELECT place_server($1, $2)").bind(server.0).bind(host.0).fetch_one(&mut **tx).await?)
 }
 
-/// Gives the room back, on the host and in the quota.
+/// Gives the room back, on the host and in the quota, and with it the guest's number.
 pub async fn unplace(tx: &mut Tx, server: ServerId) -> Result<()> {
     sqlx::query(
-        "WITH gone AS (DELETE FROM reservations WHERE server_id = $1)
+        "WITH gone AS (DELETE FROM reservations WHERE server_id = $1), number AS (
+             UPDATE guest_numbers SET freed_at = now() WHERE server_id = $1 AND freed_at IS NULL)
          UPDATE servers SET host_id = NULL WHERE id = $1",
     )
     .bind(server.0)
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// Reserves room on another host for a server that is to move there. `false`: no room there.
+pub async fn reserve_target(tx: &mut Tx, server: ServerId, host: HostId) -> Result<bool> {
+    Ok(sqlx::query_scalar("SELECT reserve_target($1, $2)").bind(server.0).bind(host.0).fetch_one(&mut **tx).await?)
+}
+
+/// The host on which room is reserved for a server that is to move there.
+pub async fn target(tx: &mut Tx, server: ServerId) -> Result<Option<(HostId, String)>> {
+    let row: Option<(uuid::Uuid, String)> = sqlx::query_as(
+        "SELECT h.id, h.name FROM reservations r JOIN hosts h ON h.id = r.host_id
+         WHERE r.server_id = $1 AND r.purpose = 'target'",
+    )
+    .bind(server.0)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row.map(|(id, name)| (HostId(id), name)))
+}
+
+/// Gives back the room where a server was to move. Giving back nothing is fine.
+pub async fn release_target(tx: &mut Tx, server: ServerId) -> Result<()> {
+    sqlx::query("DELETE FROM reservations WHERE server_id = $1 AND purpose = 'target'")
+        .bind(server.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Writes down on which of its region's hosts a server stands, with its reservation, whether there is room or not: it is
+/// there. `None`: there is no host of that name. The host's id otherwise.
+pub async fn stands_on(tx: &mut Tx, server: ServerId, host: &str) -> Result<Option<HostId>> {
+    let found: Option<uuid::Uuid> = sqlx::query_scalar(
+        "WITH host AS (
+             SELECT h.id FROM hosts h JOIN servers s ON s.region = h.region WHERE s.id = $1 AND h.name = $2
+         ), room AS (
+             UPDATE reservations r SET host_id = host.id FROM host WHERE r.server_id = $1 AND r.purpose = 'home'
+         )
+         UPDATE servers s SET host_id = host.id FROM host WHERE s.id = $1 RETURNING host.id",
+    )
+    .bind(server.0)
+    .bind(host)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(found.map(HostId))
+}
+
+/// The same for a server that was found elsewhere than on `from`, unless it has been moved by us meanwhile, or is about to
+/// be.
+pub async fn follow(tx: &mut Tx, server: ServerId, from: HostId, host: &str) -> Result<Option<HostId>> {
+    let still: Option<i32> = sqlx::query_scalar(
+        "SELECT s.id FROM servers s WHERE s.id = $1 AND s.host_id = $2 AND s.deleted_at IS NULL
+           AND NOT EXISTS (SELECT FROM reservations r WHERE r.server_id = s.id AND r.purpose = 'target')
+         FOR NO KEY UPDATE",
+    )
+    .bind(server.0)
+    .bind(from.0)
+    .fetch_optional(&mut **tx)
+    .await?;
+    match still {
+        Some(_) => stands_on(tx, server, host).await,
+        None => Ok(None),
+    }
 }

@@ -314,6 +314,10 @@ const WORK: &str = "
            s.answered_at IS NOT NULL AS answered, s.destroy_requested_at IS NOT NULL AS leaving, s.workflow_id,
            i.source, i.default_user,
            ARRAY(SELECT host(x) FROM unnest(r.resolvers) AS x) AS resolvers, z.price_hourly
+    /// The guest's number, where the region's provider numbers guests.
+    pub guest_number: Option<i64>,
+    /// The guest was there before it was ours.
+    pub adopted: bool,
     FROM servers s
     JOIN images i ON i.id = s.image_id
     JOIN regions r ON r.slug = s.region
@@ -334,6 +338,7 @@ fn read_work(row: &PgRow) -> Result<Work> {
         name: row.try_get("name")?,
         region: RegionSlug(row.try_get("region")?),
         size: SizeSlug(row.try_get("size")?),
+           s.adopted, (SELECT n.number FROM guest_numbers n WHERE n.server_id = s.id AND n.freed_at IS NULL) AS guest_number,
         vcpus: number("vcpus")?,
         memory_mib: number("memory_mib")?,
         disk_gb: number("disk_gb")?,
@@ -367,6 +372,8 @@ pub async fn on_region(tx: &mut Tx, region: &RegionSlug) -> Result<Vec<Work>> {
     let statement = format!("{WORK} WHERE s.region = $1 AND s.deleted_at IS NULL AND s.host_id IS NOT NULL");
     let rows = sqlx::query(AssertSqlSafe(statement)).bind(region.as_str()).fetch_all(&mut **tx).await?;
     rows.iter().map(read_work).collect()
+        guest_number: row.try_get("guest_number")?,
+        adopted: row.try_get("adopted")?,
 }
 
 /// What a region's provider said it can do (`provider::Capabilities`).

@@ -1,0 +1,117 @@
+//! Would this connection work? A request cannot reach a provider, so it asks by row, and a worker opens the connection,
+//! looks at everything that making servers takes, and writes down what it found.
+
+use crate::site::Site;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use store::probes::{Finding, Tested};
+use store::regions::Connection;
+use store::{Store, Tx};
+use workflow::{Definition, Fault, Kind, NewWorkflow, Outcome, Recorded, Run, Shape, Step, Unwinding, steps};
+
+use crate::Result;
+use model::ids::WorkflowId;
+use model::refusal::{Code, Refusal};
+
+/// How long a request waits for a worker.
+const PATIENCE: Duration = Duration::from_secs(25);
+/// How long a provider may take to be looked at.
+const LOOK: Duration = Duration::from_secs(20);
+/// How often a waiting request looks.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// Tries a connection out.
+pub(crate) struct Probe;
+
+/// Nothing: what is asked stands in the probe's row, because part of it is sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProbeInput {}
+
+impl Recorded for ProbeInput {
+    fn sample() -> Self {
+        Self {}
+    }
+}
+
+impl Kind for Probe {
+    const KIND: &'static str = "region.probe";
+    const SHAPE: Shape = Shape::Action(Unwinding::Never);
+    const EXCLUSIVE: bool = false;
+    const MADE_WITHIN: Duration = Duration::from_secs(120);
+    type Input = ProbeInput;
+}
+
+/// The workflow.
+pub(crate) fn definition() -> Definition<Site> {
+    Definition::of::<Probe>(steps![TryConnection])
+}
+
+/// Opens the connection, looks, and writes the findings down.
+pub(crate) struct TryConnection;
+
+#[async_trait]
+impl Step<Site> for TryConnection {
+    type Memo = ();
+    const NAME: &'static str = "try_connection";
+
+    async fn make(&self, cx: &Site, run: &mut Run<Site>) -> std::result::Result<Outcome<()>, Fault> {
+        let id = run.id();
+        let Some(connection) = store::probes::connection(&cx.store, id).await? else { return Ok(Outcome::done(())) };
+        let findings = match tokio::time::timeout(LOOK, look(cx, &connection)).await {
+            Ok(findings) => findings,
+            Err(_) => vec![failed(&format!("The provider did not answer within {} seconds.", LOOK.as_secs()))],
+        };
+        store::probes::answer(run.tx().await?, id, &findings).await?;
+        Ok(Outcome::done(()))
+    }
+}
+
+async fn look(cx: &Site, connection: &Connection) -> Vec<Finding> {
+    // What a provider says of its own settings and privileges is for the operator; it holds no secret (Fault::detail).
+    let provider = match cx.providers.open(connection).await {
+        Ok(provider) => provider,
+        Err(fault) => return vec![failed(&fault.detail)],
+    };
+    match provider.preflight().await {
+        Ok(findings) => findings.into_iter().map(told).collect(),
+        Err(fault) => vec![failed(&fault.detail)],
+    }
+}
+
+fn failed(sentence: &str) -> Finding {
+    Finding { severity: "error".to_owned(), subject: "connection".to_owned(), sentence: sentence.to_owned() }
+}
+
+fn told(finding: provider::Finding) -> Finding {
+    let severity = match finding.severity {
+        provider::Severity::Fine => "fine",
+        provider::Severity::Warning => "warning",
+        provider::Severity::Error => "error",
+    };
+    Finding { severity: severity.to_owned(), subject: finding.subject, sentence: finding.sentence }
+}
+
+/// Asks, in the request's transaction.
+pub(super) async fn ask(tx: &mut Tx, connection: &Connection) -> Result<WorkflowId> {
+    let new = NewWorkflow::of::<Probe>(format!("probe:{}", connection.region), &ProbeInput {});
+    let id = new.id();
+    store::probes::insert(tx, id, connection).await?;
+    new.insert(tx).await?;
+    Ok(id)
+}
+
+/// Waits for the answer.
+pub(super) async fn wait(store: &Store, id: WorkflowId) -> Result<Tested> {
+    let patience_ends = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(tested) = store::probes::read(store, id).await? {
+            return Ok(tested);
+        }
+        if tokio::time::Instant::now() > patience_ends {
+            let message = "No worker answered in time. Is a `cairnd work` running? Try again in a moment.";
+            return Err(Refusal::new(Code::ServiceUnavailable, message).into());
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}

@@ -1,0 +1,208 @@
+//! Drift: what a region is and what the books say of it, compared. What is wrong is told to operators; what has been
+//! mended is taken back.
+
+use crate::region::Watch;
+use crate::site::Site;
+use model::ids::{RegionSlug, ServerId};
+use model::states::Power;
+use provider::{GuestPower, Inventory, Sighting};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use store::Tx;
+use store::alerts::{self, Severity};
+use store::servers::Watched;
+use workflow::Fault;
+
+/// Every kind of alert that a look can raise and a later one takes back.
+const KINDS: &[&str] = &[
+    "guest_lost",
+    "guest_edited",
+    "guest_stopped",
+    "guest_number_taken",
+    "guest_without_server",
+    "host_offline",
+    "storage_nearly_full",
+    "region_unreachable",
+];
+
+/// A storage that is used so much is nearly full, in hundredths; the alert stays until it is below the second.
+const NEARLY_FULL: (u64, u64) = (90, 85);
+
+/// Something that operators have to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Alarm {
+    severity: Severity,
+    kind: &'static str,
+    subject: String,
+    message: String,
+}
+
+fn alarm(severity: Severity, kind: &'static str, subject: String, message: String) -> Alarm {
+    Alarm { severity, kind, subject, message }
+}
+
+/// What is wrong with a server that was looked at.
+pub(super) fn of_server(server: &Watched, found: Option<&Sighting>, watch: Watch) -> Vec<Alarm> {
+    let subject = super::life::subject(server.id);
+    let Some(sighting) = found else {
+        let message = format!("the guest of server {} is not at its provider any more", server.id);
+        return vec![alarm(Severity::Error, "guest_lost", subject, message)];
+    };
+    // Whoever works on a server is in the middle of changing these.
+    if server.busy || server.leaving || !server.answered {
+        return Vec::new();
+    }
+    let mut alarms = Vec::new();
+    let has = sighting.resources;
+    // A disk may be larger than it has to be: disks never shrink, and sizes change.
+    if has.vcpus != server.vcpus || has.memory_mib != server.memory_mib || has.disk_gb < server.disk_gb {
+        let message = format!(
+            "the guest of server {} was changed at its provider: it has {} vCPUs, {} MiB and {} GB, and should have {}, {} and {}",
+            server.id, has.vcpus, has.memory_mib, has.disk_gb, server.vcpus, server.memory_mib, server.disk_gb
+        );
+        alarms.push(alarm(Severity::Warning, "guest_edited", subject.clone(), message));
+    }
+    if watch.stopped && server.wanted_power == Power::On && sighting.power == GuestPower::Stopped {
+        let message = format!("server {} is stopped, and nobody asked for that here", server.id);
+        alarms.push(alarm(Severity::Warning, "guest_stopped", subject, message));
+    }
+    alarms
+}
+
+/// Strangers that have a number of ours.
+pub(super) fn of_numbers(expected: &[Watched], inventory: &Inventory) -> Vec<Alarm> {
+    if inventory.strangers.is_empty() {
+        return Vec::new();
+    }
+    let ours: HashMap<i64, ServerId> =
+        expected.iter().filter_map(|server| server.number.map(|number| (number, server.id))).collect();
+    let taken = inventory.strangers.iter().filter_map(|stranger| {
+        let server = ours.get(&stranger.name.parse().ok()?)?;
+        let message = format!(
+            "guest {} ({}) on {} has the number of server {server} and does not carry its mark",
+            stranger.name, stranger.title, stranger.host
+        );
+        Some(alarm(Severity::Error, "guest_number_taken", super::life::subject(*server), message))
+    });
+    // One being made finds that out by itself, and takes another number.
+    let answered: HashSet<String> =
+        expected.iter().filter(|server| server.answered).map(|server| super::life::subject(server.id)).collect();
+    taken.filter(|alarm| answered.contains(&alarm.subject)).collect()
+}
+
+/// Guests that carry our mark, for servers that are gone.
+pub(super) async fn of_orphans(
+    tx: &mut Tx,
+    region: &RegionSlug,
+    expected: &[Watched],
+    inventory: &Inventory,
+) -> Result<Vec<Alarm>, Fault> {
+    let known: HashSet<ServerId> = expected.iter().map(|server| server.id).collect();
+    let unknown: Vec<&Sighting> =
+        inventory.guests.iter().filter(|sighting| !known.contains(&sighting.guest.mark.server)).collect();
+    if unknown.is_empty() {
+        return Ok(Vec::new());
+    }
+    // One that was ordered after the books were read is not an orphan.
+    let ids: Vec<ServerId> = unknown.iter().map(|sighting| sighting.guest.mark.server).collect();
+    let living: HashSet<ServerId> = store::servers::living(tx, &ids).await?.into_iter().collect();
+    let orphans = unknown.into_iter().filter(|sighting| !living.contains(&sighting.guest.mark.server));
+    Ok(orphans
+        .map(|sighting| {
+            let guest = &sighting.guest;
+            let message = format!(
+                "guest {} on {} carries the mark of server {}, which is gone; it is left alone",
+                guest.name, guest.host, guest.mark.server
+            );
+            alarm(Severity::Warning, "guest_without_server", format!("guest:{region}/{}", guest.name), message)
+        })
+        .collect())
+}
+
+/// Hosts that do not answer. One that was taken out of its region is missed only while servers stand on it.
+pub(super) async fn of_hosts(tx: &mut Tx, region: &RegionSlug, inventory: &Inventory) -> Result<Vec<Alarm>, Fault> {
+    let listed: HashSet<&str> = inventory.hosts.iter().map(|host| host.name.as_str()).collect();
+    let standing = store::hosts::standing(tx, region).await?;
+    let gone =
+        standing.into_iter().filter(|host| host.gone && (host.servers > 0 || listed.contains(host.name.as_str())));
+    Ok(gone
+        .map(|host| {
+            let message =
+                format!("host {} of region {region} does not answer; {} servers are on it", host.name, host.servers);
+            alarm(Severity::Error, "host_offline", format!("host:{}", host.id), message)
+        })
+        .collect())
+}
+
+/// Storages for guests that are nearly full.
+pub(super) async fn of_storages(tx: &mut Tx, region: &RegionSlug, inventory: &Inventory) -> Result<Vec<Alarm>, Fault> {
+    let watched = inventory.storages.iter().filter(|storage| storage.used_for_guests && storage.total_bytes > 0);
+    let percent = |storage: &provider::StorageSeen| {
+        u64::try_from(u128::from(storage.used_bytes) * 100 / u128::from(storage.total_bytes)).unwrap_or(u64::MAX)
+    };
+    let used: BTreeMap<String, (String, u64)> = watched
+        .map(|storage| {
+            let name = match &storage.host {
+                Some(host) => format!("{host}/{}", storage.name),
+                None => storage.name.clone(),
+            };
+            (format!("storage:{region}/{name}"), (name, percent(storage)))
+        })
+        .collect();
+    let open: HashSet<String> =
+        alerts::open(tx, &["storage_nearly_full"]).await?.into_iter().map(|(_, subject)| subject).collect();
+    let (begins, stays) = NEARLY_FULL;
+    let full = used
+        .into_iter()
+        .filter(|(subject, (_, percent))| *percent >= begins || (*percent >= stays && open.contains(subject)));
+    Ok(full
+        .map(|(subject, (name, _))| {
+            // Without the figure, which changes with every look.
+            let message = format!("storage {name} of region {region} is more than {stays} % full");
+            alarm(Severity::Warning, "storage_nearly_full", subject, message)
+        })
+        .collect())
+}
+
+/// Raises what is wrong and takes back what has been mended, about this region and the servers that were looked at.
+pub(super) async fn tell(
+    tx: &mut Tx,
+    region: &RegionSlug,
+    looked_at: &HashSet<ServerId>,
+    alarms: &[Alarm],
+) -> Result<(), Fault> {
+    let open: HashSet<(String, String)> = alerts::open(tx, KINDS).await?.into_iter().collect();
+    let raised: HashSet<(&str, &str)> = alarms.iter().map(|alarm| (alarm.kind, alarm.subject.as_str())).collect();
+    for alarm in alarms {
+        if !open.contains(&(alarm.kind.to_owned(), alarm.subject.clone())) {
+            alerts::raise_as(tx, alarm.severity, alarm.kind, &alarm.subject, &alarm.message).await?;
+        }
+    }
+    let hosts: HashSet<String> =
+        store::hosts::standing(tx, region).await?.iter().map(|host| format!("host:{}", host.id)).collect();
+    let (storages, guests) = (format!("storage:{region}/"), format!("guest:{region}/"));
+    let ours = |subject: &str| match subject.split_once(':') {
+        Some(("server", id)) => id.parse().is_ok_and(|id| looked_at.contains(&id)),
+        Some(("region", slug)) => slug == region.as_str(),
+        Some(("host", _)) => hosts.contains(subject),
+        _ => subject.starts_with(&storages) || subject.starts_with(&guests),
+    };
+    for (kind, subject) in &open {
+        if ours(subject) && !raised.contains(&(kind.as_str(), subject.as_str())) {
+            alerts::resolve(tx, kind, subject).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The guest was moved behind our back: the books follow it, and operators may know. `false`: its host is not one that we
+/// have seen, or the books were changed meanwhile.
+pub(super) async fn follow(site: &Site, server: &Watched, host: &str) -> Result<bool, Fault> {
+    let mut tx = site.store.begin().await?;
+    if store::servers::follow(&mut tx, server.id, server.host.0, host).await?.is_none() {
+        return Ok(false);
+    }
+    let message = format!("server {} was moved from {} to {host} at its provider", server.id, server.host.1);
+    alerts::raise_as(&mut tx, Severity::Info, "guest_moved", &super::life::subject(server.id), &message).await?;
+    tx.commit().await.map_err(store::Error::from)?;
+    Ok(true)
+}

@@ -1,0 +1,136 @@
+//! A guest that was at its provider before it was ours becomes a team's server.
+
+use crate::rows::Columns as _;
+use crate::{Result, Tx};
+use model::ids::{HostId, RegionSlug, ServerId, SizeSlug, TeamId, VpcId, WorkflowId};
+use sqlx::Row as _;
+
+/// What is written of it.
+#[derive(Clone, Debug)]
+pub struct Adopted<'a> {
+    /// Its id, from [`draw_id`].
+    pub id: ServerId,
+    /// Whose it becomes.
+    pub team: TeamId,
+    /// Its name from now on.
+    pub name: &'a str,
+    /// Where it is.
+    pub region: &'a RegionSlug,
+    /// The host that it is on.
+    pub host: HostId,
+    /// The size that it is billed as.
+    pub size: &'a SizeSlug,
+    /// vCPUs, as seen.
+    pub vcpus: i32,
+    /// MiB, as seen.
+    pub memory_mib: i32,
+    /// GB, as seen.
+    pub disk_gb: i32,
+    /// The private network that it is counted to.
+    pub vpc: VpcId,
+    /// Power as seen.
+    pub running: bool,
+    /// The workflow of its life.
+    pub workflow: WorkflowId,
+}
+
+/// Writes the server, its reservation on the host where it is, and its `create` action. Its disk was made from no image of
+/// ours: all such servers share one that nobody can choose.
+pub async fn adopt(tx: &mut Tx, new: &Adopted<'_>) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO images (name, description, distribution, kind, status, source, min_disk_gb)
+         SELECT 'Adopted', 'The disk of a server that was made elsewhere', 'Unknown', 'base', 'retired', '\"snapshot\"', 0
+         WHERE NOT EXISTS (SELECT FROM images WHERE team_id IS NULL AND slug IS NULL AND name = 'Adopted')",
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query(
+        "WITH server AS (
+             INSERT INTO servers (id, team_id, name, region, size, image_id, vpc_id, vcpus, memory_mib, disk_gb, wanted_power,
+                                  public_networking, host_id, adopted, workflow_id)
+             SELECT $12, $1, $2, $3, $4, i.id, $5, $6, $7, $8, CASE WHEN $9 THEN 'on' ELSE 'off' END, false, $10, true, $11
+             FROM images i WHERE i.team_id IS NULL AND i.slug IS NULL AND i.name = 'Adopted' ORDER BY i.id LIMIT 1
+             RETURNING id
+         ), reserved AS (
+             INSERT INTO reservations (server_id, team_id, host_id, vcpus, memory_mib, disk_gb)
+             SELECT id, $1, $10, $6, $7, $8 FROM server
+         ), action AS (
+             INSERT INTO actions (team_id, workflow_id, kind, resource_type, resource_id, region)
+             SELECT $1, $11, 'create', 'droplet', id, $3 FROM server
+         )
+         SELECT 1",
+    )
+    .bind(new.team.0)
+    .bind(new.name)
+    .bind(new.region.as_str())
+    .bind(new.size.as_str())
+    .bind(new.vpc.0)
+    .bind(new.vcpus)
+    .bind(new.memory_mib)
+    .bind(new.disk_gb)
+    .bind(new.running)
+    .bind(new.host.0)
+    .bind(new.workflow.0)
+    .bind(new.id.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// An id for a server that is about to be written.
+pub async fn draw_id(tx: &mut Tx) -> Result<ServerId> {
+    Ok(ServerId(sqlx::query_scalar("SELECT nextval('servers_id_seq')::int").fetch_one(&mut **tx).await?))
+}
+
+/// The size that a guest of these amounts is billed as: the one named, or the smallest of the region that holds it.
+pub async fn fitting_size(
+    tx: &mut Tx,
+    region: &RegionSlug,
+    named: Option<&str>,
+    (vcpus, memory_mib, disk_gb): (i32, i32, i32),
+) -> Result<Option<SizeSlug>> {
+    let slug: Option<String> = sqlx::query_scalar(
+        "SELECT slug FROM sizes
+         WHERE CASE WHEN $2::text IS NULL THEN available AND vcpus >= $3 AND memory_mib >= $4 AND disk_gb >= $5
+                    ELSE slug = $2 END
+           AND (regions IS NULL OR $1 = ANY (regions))
+         ORDER BY price_hourly, vcpus, memory_mib, slug LIMIT 1",
+    )
+    .bind(region.as_str())
+    .bind(named)
+    .bind(vcpus)
+    .bind(memory_mib)
+    .bind(disk_gb)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(slug.map(SizeSlug))
+}
+
+/// What a guest is adopted into.
+#[derive(Clone, Debug)]
+pub struct Home {
+    /// The range from which teams' own networks are cut.
+    pub vpc_range: ipnet::Ipv4Net,
+    /// What the region's provider can do.
+    pub capabilities: serde_json::Value,
+    /// The team is one.
+    pub team_exists: bool,
+}
+
+/// Looks up region and team. `None`: there is no such region.
+pub async fn home(tx: &mut Tx, region: &RegionSlug, team: TeamId) -> Result<Option<Home>> {
+    let row = sqlx::query(
+        "SELECT vpc_range, capabilities, EXISTS (SELECT FROM teams WHERE id = $2) AS team_exists
+         FROM regions WHERE slug = $1 AND removed_at IS NULL",
+    )
+    .bind(region.as_str())
+    .bind(team.0)
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Home {
+        vpc_range: row.range("vpc_range")?,
+        capabilities: row.try_get("capabilities")?,
+        team_exists: row.try_get("team_exists")?,
+    }))
+}
