@@ -1,0 +1,215 @@
+//! Guests: looking for one, and making one. What takes several tasks is one task per call; the next call sees from the
+//! guest itself how far it is. Its description says who it is from the first moment on, and at the end that it is whole.
+
+use crate::call::Kind;
+use crate::calls::{PostClone, PostContainer, PostMachineMigrate, PutContainerConfig, PutMachineConfig, PutResize};
+use crate::hardware;
+use crate::images::Template;
+use crate::mark::{self, Note, State};
+use crate::region::{Place, Region, There, number, stranger};
+use crate::scalar::Lenient;
+use crate::tasks::begun;
+use provider::{Begun, Fault, Guest, GuestKind, GuestRef, GuestSpec, Interface, NetworkRef, Reached, Result, Sighting};
+
+impl Region {
+    /// See [`provider::Provider::find_guest`].
+    pub(crate) async fn find_guest(&self, guest: &GuestRef) -> Result<Guest> {
+        let number = number(guest)?;
+        let Some(there) = self.look(number, &guest.host).await? else { return Ok(Guest::Absent) };
+        let forming = matches!(there.lock().as_deref(), Some("clone" | "create"));
+        let Some(note) = &there.note else {
+            // A clone has no description before it is complete; the range of numbers is ours alone.
+            let (first, last) = self.config.guest_numbers;
+            let in_range = (first..=last).contains(&number);
+            return Ok(if forming && in_range { Guest::Forming } else { Guest::Foreign(stranger(&there)) });
+        };
+        if !note.is_of(&guest.mark) {
+            return Ok(Guest::Foreign(stranger(&there)));
+        }
+        if note.state != State::Made {
+            return Ok(if there.lock().is_some() { Guest::Forming } else { Guest::Unfinished });
+        }
+        let status = self.status(&there.place).await?;
+        Ok(Guest::Ours(Box::new(Sighting {
+            guest: GuestRef { host: there.place.node.clone(), ..guest.clone() },
+            power: status.power,
+            resources: hardware::resources(&there.config),
+            reached: Reached::default(),
+            rebuilt: note.rebuilt.clone(),
+            boot: status.process,
+        })))
+    }
+
+    /// See [`provider::Provider::create_guest`].
+    pub(crate) async fn create_guest(&self, guest: &GuestRef, spec: &GuestSpec) -> Result<Begun> {
+        match self.look(number(guest)?, &guest.host).await? {
+            None if spec.kind == GuestKind::Container => self.make_container(guest, spec).await,
+            None => self.clone_template(guest, spec).await,
+            Some(there) => match &there.note {
+                Some(note) if note.is_of(&guest.mark) && note.state == State::Made => Ok(Begun::Done),
+                Some(note) if note.is_of(&guest.mark) => self.finish(guest, spec, there).await,
+                _ => Err(Fault::refused(stranger(&there))),
+            },
+        }
+    }
+
+    async fn clone_template(&self, guest: &GuestRef, spec: &GuestSpec) -> Result<Begun> {
+        let cluster = self.cluster().await?;
+        let template = match self.template_for(&spec.image, &guest.host, &cluster).await? {
+            Template::Here(place) => place,
+            Template::Making(begun) => return Ok(begun),
+        };
+        let elsewhere = template.node != guest.host;
+        let shared = cluster.is_shared(&self.config.storage);
+        // On storages of their own a copy is made where the template is, and moved when it is there.
+        let linked = self.is_linked(&cluster) && (shared || !elsewhere);
+        let call = PostClone {
+            node: template.node.clone(),
+            vmid: template.number,
+            newid: number(guest)?,
+            name: Some(hardware::dns_name(&spec.title)),
+            description: Some(Note::of_guest(&guest.mark).alone()),
+            pool: Some(self.config.pool.clone()),
+            full: Some(!linked),
+            storage: (!linked).then(|| self.config.storage.clone()),
+            target: (elsewhere && shared).then(|| guest.host.clone()),
+        };
+        let _one_at_a_time = self.cloning.lock().await;
+        self.room_to_clone(&template).await?;
+        Ok(begun(self.transport.begin(&call).await?))
+    }
+
+    async fn make_container(&self, guest: &GuestRef, spec: &GuestSpec) -> Result<Begun> {
+        let Some(archive) = self.container_archive(&spec.image, &guest.host).await? else {
+            return Err(Fault::transient(format!("the image's archive is not on {} yet", guest.host)));
+        };
+        let keys: Vec<&str> = spec.seed.plain.keys.iter().map(|key| key.trim()).filter(|key| !key.is_empty()).collect();
+        let call = PostContainer {
+            node: guest.host.clone(),
+            vmid: number(guest)?,
+            ostemplate: archive,
+            cores: Some(spec.resources.vcpus),
+            description: Some(Note::of_guest(&guest.mark).alone()),
+            features: Some("nesting=1".to_owned()),
+            hostname: Some(hardware::dns_name(&spec.title)),
+            memory: Some(spec.resources.memory_mib),
+            nameserver: resolvers(spec),
+            net: hardware::container_cards(&self.config, &spec.interfaces)?,
+            onboot: Some(true),
+            pool: Some(self.config.pool.clone()),
+            rootfs: Some(format!("{}:{}", self.config.storage, spec.resources.disk_gb)),
+            ssh_public_keys: Some(keys.join("\n")).filter(|keys| !keys.is_empty()),
+            swap: Some(0),
+            tags: Some(mark::guest_tags(guest, &self.vnets(&spec.interfaces), &[])),
+            unprivileged: Some(true),
+        };
+        Ok(begun(self.transport.begin(&call).await?))
+    }
+
+    /// What remains to be done to a guest that is there and not whole.
+    async fn finish(&self, guest: &GuestRef, spec: &GuestSpec, there: There) -> Result<Begun> {
+        there.unlocked()?;
+        if there.place.node != guest.host && there.place.kind == Kind::Machine {
+            return self.bring(&there.place, &guest.host).await;
+        }
+        if let Some(begun) = self.grow(&there, spec.resources.disk_gb).await? {
+            return Ok(begun);
+        }
+        self.fence(&there.place, &spec.interfaces).await?;
+        let note = Note { state: State::Made, ..Note::of_guest(&guest.mark) };
+        match there.place.kind {
+            Kind::Machine => self.configure(guest, spec, there, note).await?,
+            Kind::Container => {
+                let call = PutContainerConfig {
+                    node: there.place.node.clone(),
+                    vmid: there.place.number,
+                    description: Some(note.written_into(&there.description())),
+                    digest: there.digest(),
+                    ..Default::default()
+                };
+                self.transport.ask(&call).await?;
+            }
+        }
+        Ok(Begun::Done)
+    }
+
+    /// Moves a copy that was made where its template is.
+    async fn bring(&self, place: &Place, to: &str) -> Result<Begun> {
+        let call = PostMachineMigrate {
+            node: place.node.clone(),
+            vmid: place.number,
+            target: to.to_owned(),
+            ..Default::default()
+        };
+        Ok(begun(self.transport.begin(&call).await?))
+    }
+
+    /// Grows the disk to so many GiB; `None`: it is that large.
+    pub(crate) async fn grow(&self, there: &There, disk_gb: u32) -> Result<Option<Begun>> {
+        let Some(disk) = hardware::boot_disk(&there.config) else {
+            return Err(Fault::refused(format!("guest {} has no disk", there.place.number)));
+        };
+        if disk.bytes >= u64::from(disk_gb) << 30 {
+            return Ok(None);
+        }
+        let call = PutResize {
+            node: there.place.node.clone(),
+            kind: there.place.kind,
+            vmid: there.place.number,
+            disk: disk.key,
+            size: format!("{disk_gb}G"),
+            digest: there.digest(),
+        };
+        let upid = self.transport.begin(&call).await?;
+        Ok(upid.map(|upid| begun(Some(upid))))
+    }
+
+    /// Writes everything that a machine is into its configuration; the mark that says that it is whole comes with it.
+    pub(crate) async fn configure(&self, guest: &GuestRef, spec: &GuestSpec, there: There, note: Note) -> Result<()> {
+        let kept = spec.interfaces.len();
+        let superfluous = hardware::numbered(&there.config, "net").into_iter().filter(|(index, _)| *index >= kept);
+        let superfluous: Vec<String> = superfluous.map(|(index, _)| format!("net{index}")).collect();
+        let boot = hardware::boot_disk(&there.config).map_or_else(|| "scsi0".to_owned(), |disk| disk.key);
+        let change = PutMachineConfig {
+            node: there.place.node.clone(),
+            vmid: there.place.number,
+            agent: Some("enabled=1".to_owned()),
+            boot: Some(format!("order={boot}")),
+            cores: Some(spec.resources.vcpus),
+            cpu: self.config.cpu_model.clone(),
+            delete: Some(superfluous.join(",")).filter(|list| !list.is_empty()),
+            description: Some(note.written_into(&there.description())),
+            memory: Some(spec.resources.memory_mib.to_string()),
+            name: Some(hardware::dns_name(&spec.title)),
+            net: hardware::cards(&self.config, &spec.interfaces)?,
+            onboot: Some(true),
+            serial: vec![(0, "socket".to_owned())],
+            sockets: Some(1),
+            tags: Some(mark::guest_tags(guest, &self.vnets(&spec.interfaces), &there.tags())),
+            ..Default::default()
+        };
+        let (there, change) = self.seed(there, &guest.mark, &spec.seed, &spec.interfaces, change).await?;
+        self.transport.ask(&PutMachineConfig { digest: there.digest(), ..change }).await?;
+        Ok(())
+    }
+
+    /// The vnets of a guest's private interfaces.
+    pub(crate) fn vnets(&self, interfaces: &[Interface]) -> Vec<String> {
+        let vnet = |interface: &Interface| match &interface.network {
+            NetworkRef::Vpc(vpc) => Some(crate::network::vnet(self.config.installation, *vpc)),
+            NetworkRef::Public(_) => None,
+        };
+        interfaces.iter().filter_map(vnet).collect()
+    }
+}
+
+/// Name servers in one line.
+fn resolvers(spec: &GuestSpec) -> Option<String> {
+    let list: Vec<String> = spec.seed.plain.resolvers.iter().map(ToString::to_string).collect();
+    Some(list.join(" ")).filter(|list| !list.is_empty())
+}
+
+/// Whether a configuration is a template's.
+pub(crate) fn is_template(there: &There) -> bool {
+    there.config.flag("template")
+}

@@ -1,0 +1,270 @@
+//! Whether everything is there that making guests takes. What is missing becomes a sentence that says what to do.
+
+use crate::calls::{GetClusterFirewall, GetNodeNetwork, GetNodeTime, GetPermissions, GetPools, GetZones};
+use crate::cluster::Cluster;
+use crate::errors::{Failed, Said};
+use crate::privileges::needed;
+use crate::region::Region;
+use crate::scalar::Lenient;
+use crate::version::{OLDEST, Version};
+use provider::{Finding, Result, Severity};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Seconds by which a host's clock may differ from ours.
+const SKEW: u64 = 10;
+
+impl Region {
+    /// See [`provider::Provider::preflight`].
+    pub(crate) async fn preflight(&self) -> Result<Vec<Finding>> {
+        let version = match self.transport.version().await {
+            Ok(version) => version,
+            Err(failed) => return Ok(vec![unreachable(&failed)]),
+        };
+        let mut findings = vec![supported(version)];
+        findings.extend(self.check_privileges(version).await?);
+        let cluster = self.cluster().await?;
+        findings.push(self.check_quorum().await?);
+        findings.push(self.check_pool().await?);
+        findings.extend(self.check_storages(&cluster));
+        findings.extend(self.check_hosts(&cluster).await?);
+        findings.extend(self.check_zone().await?);
+        findings.extend(self.check_firewall().await);
+        Ok(findings)
+    }
+
+    async fn check_privileges(&self, version: Version) -> Result<Vec<Finding>> {
+        let granted = self.transport.ask(&GetPermissions {}).await?;
+        let mut findings = Vec::new();
+        for (path, privileges) in needed(version, &self.config) {
+            let missing: Vec<&str> =
+                privileges.into_iter().filter(|privilege| !has(&granted, &path, privilege)).collect();
+            if !missing.is_empty() {
+                let missing = missing.join(", ");
+                findings.push(error("privileges", format!("The token lacks {missing} on {path}. Run the script that Cairn prints for this cluster, or grant them there; a token with privilege separation needs its own entries.")));
+            }
+        }
+        if findings.is_empty() {
+            findings.push(fine("privileges", "The token may do everything that is needed.".to_owned()));
+        }
+        Ok(findings)
+    }
+
+    async fn check_quorum(&self) -> Result<Finding> {
+        Ok(if self.is_quorate().await? {
+            fine("quorum", "The cluster has a majority.".to_owned())
+        } else {
+            error(
+                "quorum",
+                "The cluster has no quorum: nothing can be changed until a majority of its nodes sees each other."
+                    .to_owned(),
+            )
+        })
+    }
+
+    async fn check_pool(&self) -> Result<Finding> {
+        let pool = &self.config.pool;
+        let subject = format!("pool {pool}");
+        let answer = self.transport.ask(&GetPools { poolid: None }).await?;
+        let there = answer.rows().iter().any(|row| row.text("poolid").as_ref() == Some(pool));
+        Ok(if there {
+            fine(&subject, format!("Pool {pool} is there."))
+        } else {
+            error(
+                &subject,
+                format!(
+                    "There is no pool {pool}, or the token does not see it (Pool.Audit). Make it: pveum pool add {pool}"
+                ),
+            )
+        })
+    }
+
+    fn check_storages(&self, cluster: &Cluster) -> Vec<Finding> {
+        let uses = [
+            (&self.config.storage, "images"),
+            (&self.config.file_storage, "import"),
+            (&self.config.file_storage, "iso"),
+        ];
+        let mut findings = Vec::new();
+        for (name, content) in uses {
+            let subject = format!("storage {name}");
+            let Some(storage) = cluster.storage(name) else {
+                findings.push(error(
+                    &subject,
+                    format!("No host has a storage {name}, or the token does not see it (Datastore.Audit)."),
+                ));
+                continue;
+            };
+            if !storage.content.iter().any(|kind| kind == content) {
+                let content_list = [storage.content.join(","), content.to_owned()].join(",");
+                findings.push(error(
+                    &subject,
+                    format!(
+                        "Storage {name} does not take {content}. Allow it: pvesm set {name} --content {content_list}"
+                    ),
+                ));
+            }
+            for host in cluster.online() {
+                if !cluster.hosts_with(name).contains(&host) {
+                    findings.push(warning(
+                        &subject,
+                        format!("Storage {name} is not available on {host}: no server can be made there."),
+                    ));
+                }
+            }
+        }
+        if findings.is_empty() {
+            findings.push(fine("storages", "The storages are there and take what is needed.".to_owned()));
+        }
+        findings
+    }
+
+    async fn check_hosts(&self, cluster: &Cluster) -> Result<Vec<Finding>> {
+        let mut findings = Vec::new();
+        for host in &cluster.hosts {
+            let subject = format!("host {}", host.name);
+            if !host.online {
+                findings
+                    .push(warning(&subject, format!("{} does not answer. Its servers are out of reach.", host.name)));
+                continue;
+            }
+            findings.extend(self.check_bridges(&host.name).await?);
+            findings.push(self.check_clock(&host.name).await?);
+        }
+        Ok(findings)
+    }
+
+    async fn check_bridges(&self, host: &str) -> Result<Vec<Finding>> {
+        let answer = self.transport.ask(&GetNodeNetwork { node: host.to_owned(), kind: None }).await?;
+        let there: BTreeSet<String> = answer.rows().iter().filter_map(|row| row.text("iface")).collect();
+        let wanted: BTreeSet<&String> = self.config.bridges.values().map(|bridge| &bridge.name).collect();
+        let missing = wanted.into_iter().filter(|name| !there.contains(*name));
+        Ok(missing
+            .map(|name| {
+                let sentence = format!("{host} has no bridge {name}: servers placed there would not start. Add it in the node's network settings.");
+                error(&format!("bridge {name}"), sentence)
+            })
+            .collect())
+    }
+
+    async fn check_clock(&self, host: &str) -> Result<Finding> {
+        let answer = self.transport.ask(&GetNodeTime { node: host.to_owned() }).await?;
+        let ours = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let skew = answer.number("time").map_or(0, |theirs| theirs.abs_diff(ours));
+        let subject = format!("clock {host}");
+        Ok(if skew > SKEW {
+            warning(&subject, format!("The clock of {host} is {skew} seconds off ours. Check chrony on both."))
+        } else {
+            fine(&subject, format!("The clock of {host} agrees with ours."))
+        })
+    }
+
+    async fn check_zone(&self) -> Result<Vec<Finding>> {
+        let Some(zone) = &self.config.private_zone else {
+            return Ok(vec![warning(
+                "private networks",
+                "The configuration names no SDN zone: there are no private networks in this region.".to_owned(),
+            )]);
+        };
+        let answer = self.transport.ask(&GetZones {}).await?;
+        let there = answer.rows().iter().any(|row| row.text("zone").as_ref() == Some(zone));
+        let subject = format!("zone {zone}");
+        Ok(vec![if there {
+            fine(&subject, format!("Zone {zone} is there."))
+        } else {
+            error(
+                &subject,
+                format!(
+                    "There is no SDN zone {zone}, or the token does not see it (SDN.Audit). Make it under Datacenter → SDN → Zones and apply."
+                ),
+            )
+        }])
+    }
+
+    /// Without it addresses are not filtered; servers work all the same.
+    async fn check_firewall(&self) -> Option<Finding> {
+        let answer = self.transport.ask(&GetClusterFirewall {}).await.ok()?;
+        Some(if answer.flag("enable") {
+            fine("firewall", "The cluster's firewall is on.".to_owned())
+        } else {
+            warning("firewall", "The cluster's firewall is off: nothing keeps a server from sending under another one's address. Switch it on under Datacenter → Firewall → Options, after allowing what the nodes themselves need.".to_owned())
+        })
+    }
+}
+
+fn unreachable(failed: &Failed) -> Finding {
+    match failed.said() {
+        Some(Said::Stranger) => error(
+            "token",
+            "The cluster does not know this token, or it has expired. Check its name (user@realm!name) and secret."
+                .to_owned(),
+        ),
+        Some(_) => error(
+            "entries",
+            format!("The entry does not answer like Proxmox VE: {}", failed.fault("GET /version").detail),
+        ),
+        None => error(
+            "entries",
+            format!(
+                "No entry of the cluster can be reached: {}. Check addresses, port 8006 and fingerprints.",
+                failed.fault("GET /version").detail
+            ),
+        ),
+    }
+}
+
+fn supported(version: Version) -> Finding {
+    if version < OLDEST {
+        return error("version", format!("Proxmox VE {version} is too old: {OLDEST} is the oldest that is supported."));
+    }
+    fine("version", format!("Proxmox VE {version}."))
+}
+
+/// Whether a privilege is granted on a path or, handed down, above it.
+fn has(granted: &Value, path: &str, privilege: &str) -> bool {
+    if granted.get(path).is_some_and(|here| here.get(privilege).is_some()) {
+        return true;
+    }
+    let mut above = path;
+    while let Some((shorter, _)) = above.rsplit_once('/') {
+        let name = if shorter.is_empty() { "/" } else { shorter };
+        // An entry nearer by replaces what comes from above.
+        if let Some(here) = granted.get(name).filter(|_| name != path) {
+            return here.flag(privilege);
+        }
+        above = shorter;
+    }
+    false
+}
+
+fn finding(severity: Severity, subject: &str, sentence: String) -> Finding {
+    Finding { severity, subject: subject.to_owned(), sentence }
+}
+
+fn fine(subject: &str, sentence: String) -> Finding {
+    finding(Severity::Fine, subject, sentence)
+}
+
+fn warning(subject: &str, sentence: String) -> Finding {
+    finding(Severity::Warning, subject, sentence)
+}
+
+fn error(subject: &str, sentence: String) -> Finding {
+    finding(Severity::Error, subject, sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_privilege_is_handed_down_where_it_says_so() {
+        let granted = json!({"/": {"Sys.Audit": 0}, "/nodes": {"Sys.Audit": 1}, "/pool/cairn": {"VM.Audit": "1"}});
+        assert!(has(&granted, "/", "Sys.Audit"));
+        assert!(has(&granted, "/nodes/pve1", "Sys.Audit"));
+        assert!(!has(&granted, "/sdn", "Sys.Audit"));
+        assert!(has(&granted, "/pool/cairn", "VM.Audit") && !has(&granted, "/pool/other", "VM.Audit"));
+    }
+}

@@ -1,0 +1,221 @@
+//! One cluster: what every part works with, and how a guest is found in it.
+
+use crate::call::Kind;
+use crate::calls::{GetClusterStatus, GetConfig, GetResources, GetStatus};
+use crate::cluster::Cluster;
+use crate::config::Config;
+use crate::errors::{Failed, Said};
+use crate::mark::Note;
+use crate::scalar::Lenient;
+use crate::transport::{Transport, held};
+use provider::{Capabilities, Fault, GuestPower, GuestRef, Result};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// See [`crate::Proxmox`].
+#[derive(Debug)]
+pub(crate) struct Region {
+    pub(crate) config: Config,
+    pub(crate) transport: Transport,
+    /// Where guests were seen last. A hint.
+    places: Mutex<HashMap<u32, Place>>,
+    /// Tasks that were asked about and not known, and since when.
+    pub(crate) unknown_tasks: Mutex<HashMap<String, Instant>>,
+    /// How long a task may be unknown before it counts as vanished.
+    pub(crate) grace: Duration,
+    /// One clone is begun at a time, so that counting those under way means something.
+    pub(crate) cloning: tokio::sync::Mutex<()>,
+    /// Only one change of the cluster's networks at a time.
+    pub(crate) networks: tokio::sync::Mutex<crate::network::Known>,
+    /// What was last seen of guests whose host is away.
+    pub(crate) last_power: Mutex<HashMap<u32, GuestPower>>,
+    /// The software of hosts, as it was last told.
+    pub(crate) host_versions: Mutex<HashMap<String, (String, Instant)>>,
+}
+
+/// Where a guest is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    pub(crate) number: u32,
+    pub(crate) kind: Kind,
+    pub(crate) node: String,
+}
+
+/// A guest that is there, whosever it is.
+#[derive(Clone, Debug)]
+pub(crate) struct There {
+    pub(crate) place: Place,
+    pub(crate) config: Value,
+    pub(crate) note: Option<Note>,
+}
+
+/// A guest's state of the moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Status {
+    pub(crate) power: GuestPower,
+    /// Its process; changes with every start.
+    pub(crate) process: Option<String>,
+    /// High availability decides over its power.
+    pub(crate) managed: bool,
+}
+
+impl There {
+    /// The lock that a piece of work, or one that died, holds on it.
+    pub(crate) fn lock(&self) -> Option<String> {
+        self.config.text("lock")
+    }
+
+    /// Goes along with every change, so that somebody else's is not overwritten.
+    pub(crate) fn digest(&self) -> Option<String> {
+        self.config.text("digest")
+    }
+
+    /// What people wrote, and our line.
+    pub(crate) fn description(&self) -> String {
+        self.config.text("description").unwrap_or_default()
+    }
+
+    /// Its tags.
+    pub(crate) fn tags(&self) -> Vec<String> {
+        crate::mark::split(&self.config.text("tags").unwrap_or_default())
+    }
+
+    /// Refuses to touch what is locked by somebody's work.
+    pub(crate) fn unlocked(&self) -> Result<()> {
+        match self.lock() {
+            None => Ok(()),
+            Some(lock) => Err(Fault::transient(format!(
+                "guest {} on {} is locked ({lock}). If no task of that kind runs there any more, an administrator of the \
+                 node removes the lock: qm unlock {0}",
+                self.place.number, self.place.node
+            ))),
+        }
+    }
+}
+
+impl Region {
+    /// Connects to nothing yet.
+    pub(crate) fn new(config: Config) -> Result<Self> {
+        config.check()?;
+        Ok(Self {
+            transport: Transport::new(&config)?,
+            config,
+            places: Mutex::default(),
+            unknown_tasks: Mutex::default(),
+            grace: crate::tasks::usual_grace(),
+            cloning: tokio::sync::Mutex::default(),
+            networks: tokio::sync::Mutex::default(),
+            last_power: Mutex::default(),
+            host_versions: Mutex::default(),
+        })
+    }
+
+    /// What a cluster can do.
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            own_addresses: true,
+            private_networks: self.config.private_zone.is_some(),
+            live_snapshot: true,
+            screenshot: false,
+            console_log: false,
+            resource_limits: true,
+            hardware_virtualization: true,
+            ipv6: false,
+            migration: true,
+            containers: true,
+            console: true,
+            guest_numbers: Some(self.config.guest_numbers),
+        }
+    }
+
+    /// One look at everything.
+    pub(crate) async fn cluster(&self) -> Result<Cluster> {
+        Ok(Cluster::read(&self.transport.ask(&GetResources::default()).await?))
+    }
+
+    /// Whether a majority of the nodes sees each other. A node on its own is one.
+    pub(crate) async fn is_quorate(&self) -> Result<bool> {
+        let answer = self.transport.ask(&GetClusterStatus {}).await?;
+        let cluster = answer.rows().iter().find(|row| row.text("type").as_deref() == Some("cluster"));
+        Ok(cluster.is_none_or(|row| row.flag("quorate")))
+    }
+
+    /// Looks for a guest by its number: where it should be, then everywhere. `None`: it is nowhere, and the cluster
+    /// knows that.
+    pub(crate) async fn look(&self, number: u32, host: &str) -> Result<Option<There>> {
+        let hint = held(&self.places).get(&number).cloned();
+        let hint = hint.unwrap_or_else(|| Place { number, kind: Kind::Machine, node: host.to_owned() });
+        match self.look_at(&hint).await {
+            Ok(there) => return Ok(Some(there)),
+            // Elsewhere, of another kind, or its host is away.
+            Err(failed) if failed.said() == Some(Said::Absent) => {}
+            Err(Failed::NeverSent(_)) => {}
+            Err(failed) => return Err(failed.fault(&format!("looking at guest {number}"))),
+        }
+        let everywhere = GetResources { kind: Some("vm".to_owned()) };
+        let cluster = Cluster::read(&self.transport.ask(&everywhere).await?);
+        let Some(row) = cluster.guests.get(&number) else {
+            held(&self.places).remove(&number);
+            if self.is_quorate().await? {
+                return Ok(None);
+            }
+            return Err(Fault::transient("the cluster has no quorum: what is not seen may be there"));
+        };
+        let place = Place { number, kind: row.kind, node: row.node.clone() };
+        let there = self.look_at(&place).await;
+        Ok(Some(there.map_err(|failed| failed.fault(&format!("looking at guest {number} on {}", place.node)))?))
+    }
+
+    async fn look_at(&self, place: &Place) -> std::result::Result<There, Failed> {
+        let call = GetConfig { node: place.node.clone(), kind: place.kind, vmid: place.number };
+        let config = self.transport.try_ask(&call).await?;
+        held(&self.places).insert(place.number, place.clone());
+        let note = Note::read(&config.text("description").unwrap_or_default());
+        Ok(There { place: place.clone(), config, note })
+    }
+
+    /// Looks once more at a guest that was there.
+    pub(crate) async fn again(&self, there: &There) -> Result<There> {
+        let number = there.place.number;
+        self.look_at(&there.place).await.map_err(|failed| failed.fault(&format!("looking at guest {number} again")))
+    }
+
+    /// A guest that has to be there and ours: everything that changes one begins here.
+    pub(crate) async fn ours(&self, guest: &GuestRef) -> Result<There> {
+        match self.look(number(guest)?, &guest.host).await? {
+            Some(there) if there.note.as_ref().is_some_and(|note| note.is_of(&guest.mark)) => Ok(there),
+            Some(there) => Err(Fault::refused(stranger(&there))),
+            None => Err(Fault::refused(format!("guest {} is not in the cluster", guest.name))),
+        }
+    }
+
+    /// A guest's state of the moment.
+    pub(crate) async fn status(&self, place: &Place) -> Result<Status> {
+        let call = GetStatus { node: place.node.clone(), kind: place.kind, vmid: place.number };
+        let answer = self.transport.ask(&call).await?;
+        let running = answer.text("status").as_deref() == Some("running");
+        Ok(Status {
+            power: if running { GuestPower::Running } else { GuestPower::Stopped },
+            process: answer.text("pid").filter(|_| running),
+            managed: answer.get("ha").is_some_and(|ha| ha.flag("managed")),
+        })
+    }
+}
+
+/// A guest's number. Its name is one; another name was not made for this provider.
+pub(crate) fn number(guest: &GuestRef) -> Result<u32> {
+    let number = guest.name.parse().ok().filter(|number| (100..=999_999_999).contains(number));
+    number.ok_or_else(|| Fault::bug(format!("BUG: {:?} is no number of a guest at Proxmox", guest.name)))
+}
+
+/// What a guest that is not ours says of itself.
+pub(crate) fn stranger(there: &There) -> String {
+    let Place { number, node, .. } = &there.place;
+    let title = there.config.text("name").or_else(|| there.config.text("hostname")).unwrap_or_default();
+    match &there.note {
+        Some(note) => format!("guest {number} ({title}) on {node} is {}", note.owner()),
+        None => format!("guest {number} ({title}) on {node} carries no mark of Cairn"),
+    }
+}
