@@ -8,10 +8,10 @@ mod orders;
 mod place;
 mod read;
 mod seen;
-
 mod watch;
-pub use backups::{BackedUp, backed_up, claim_backup};
+
 pub use adopt::{Adopted, Home, adopt, draw_id, fitting_size, home};
+pub use backups::{BackedUp, backed_up, claim_backup};
 pub use changes::{
     Growth, Leaving, destroy, erase, ids_tagged, request_destroy, reserve_growth, set_answered, set_backups, set_image,
     set_name, set_resources, set_wanted_power,

@@ -292,6 +292,10 @@ pub struct Work {
     pub user_data: Option<String>,
     /// The host and its name, once placed.
     pub host: Option<(HostId, String)>,
+    /// The guest's number, where the region's provider numbers guests.
+    pub guest_number: Option<i64>,
+    /// The guest was there before it was ours.
+    pub adopted: bool,
     /// Power as wanted.
     pub wanted_power: Power,
     /// Power as last seen.
@@ -312,12 +316,9 @@ const WORK: &str = "
     SELECT s.id, s.team_id, s.name, s.region, s.size, s.vcpus, s.memory_mib, s.disk_gb, s.image_id, s.vpc_id,
            s.public_keys, s.incarnation, s.user_data, s.host_id, h.name AS host_name, s.wanted_power, s.seen_power,
            s.answered_at IS NOT NULL AS answered, s.destroy_requested_at IS NOT NULL AS leaving, s.workflow_id,
+           s.adopted, (SELECT n.number FROM guest_numbers n WHERE n.server_id = s.id AND n.freed_at IS NULL) AS guest_number,
            i.source, i.default_user,
            ARRAY(SELECT host(x) FROM unnest(r.resolvers) AS x) AS resolvers, z.price_hourly
-    /// The guest's number, where the region's provider numbers guests.
-    pub guest_number: Option<i64>,
-    /// The guest was there before it was ours.
-    pub adopted: bool,
     FROM servers s
     JOIN images i ON i.id = s.image_id
     JOIN regions r ON r.slug = s.region
@@ -338,7 +339,6 @@ fn read_work(row: &PgRow) -> Result<Work> {
         name: row.try_get("name")?,
         region: RegionSlug(row.try_get("region")?),
         size: SizeSlug(row.try_get("size")?),
-           s.adopted, (SELECT n.number FROM guest_numbers n WHERE n.server_id = s.id AND n.freed_at IS NULL) AS guest_number,
         vcpus: number("vcpus")?,
         memory_mib: number("memory_mib")?,
         disk_gb: number("disk_gb")?,
@@ -350,6 +350,8 @@ fn read_work(row: &PgRow) -> Result<Work> {
         incarnation: row.try_get("incarnation")?,
         user_data: row.try_get("user_data")?,
         host: host.map(HostId).zip(host_name),
+        guest_number: row.try_get("guest_number")?,
+        adopted: row.try_get("adopted")?,
         wanted_power: row.word("wanted_power")?,
         seen_power: row.word_or_null("seen_power")?,
         answered: row.try_get("answered")?,
@@ -372,8 +374,6 @@ pub async fn on_region(tx: &mut Tx, region: &RegionSlug) -> Result<Vec<Work>> {
     let statement = format!("{WORK} WHERE s.region = $1 AND s.deleted_at IS NULL AND s.host_id IS NOT NULL");
     let rows = sqlx::query(AssertSqlSafe(statement)).bind(region.as_str()).fetch_all(&mut **tx).await?;
     rows.iter().map(read_work).collect()
-        guest_number: row.try_get("guest_number")?,
-        adopted: row.try_get("adopted")?,
 }
 
 /// What a region's provider said it can do (`provider::Capabilities`).
