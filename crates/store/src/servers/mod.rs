@@ -4,6 +4,7 @@ mod adopt;
 mod backups;
 mod changes;
 mod create;
+mod everywhere;
 mod orders;
 mod place;
 mod read;
@@ -20,6 +21,7 @@ pub use create::{
     Ground, GroundChoice, Image, ImageChoice, Key, KeyChoice, NewServer, NewServers, Region, Size, Vpc, ground, insert,
     size,
 };
+pub use everywhere::{Placed, Where, everywhere};
 pub use orders::{DestroyOrder, Going, destroy_order, order_destroy};
 pub use place::{
     Candidate, candidates, confirm, follow, place, release_target, reserve_target, stands_on, target, unplace,
