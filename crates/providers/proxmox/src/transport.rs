@@ -267,6 +267,8 @@ impl Content<'_> {
                 }
                 http.request(method.clone(), format!("{url}?{}", encoded(parameters)))
             }
+            // An empty body is announced, too; it would be left out otherwise.
+            Self::Form([]) => request.header("Content-Length", "0"),
             Self::Form(parameters) => {
                 request.header("Content-Type", "application/x-www-form-urlencoded").body(encoded(parameters))
             }
@@ -340,3 +342,7 @@ async fn bounded(mut answer: Response) -> std::result::Result<Vec<u8>, Failed> {
 pub(crate) fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
+
+#[cfg(test)]
+#[path = "transport_tests.rs"]
+mod tests;
