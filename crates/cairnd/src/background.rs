@@ -1,8 +1,9 @@
 //! The roles that nobody talks to: workers carry workflows forward, observers look at the regions.
 
 use crate::checksums;
-use crate::regions;
+use crate::regions::{self, Opening, Then};
 use crate::roles::Role;
+use crate::secret_key;
 use crate::settings::Settings;
 use anyhow::{Context, Result};
 use cloud::{Providers, Site};
@@ -15,6 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 /// A region is looked at this often. Steps look for themselves, so this is only for what changes behind our back.
 const LOOKED_AT_EVERY: Duration = Duration::from_secs(10);
+
+/// The next servers are asked to leave a host that is being emptied this often.
+const DRAINED_EVERY: Duration = Duration::from_secs(2);
 
 /// What is due by the clock (backups, and what has had its day) is looked for this often.
 const KEPT_HOUSE_EVERY: Duration = Duration::from_secs(60);
@@ -42,6 +46,11 @@ pub(crate) fn start(
             housekeeping(&database, &token).await;
             Ok(())
         });
+        let (database, token) = (store.clone(), hand_back.clone());
+        tasks.spawn(async move {
+            drain(&database, &token).await;
+            Ok(())
+        });
     }
     let (settings, store) = (settings.clone(), store.clone());
     tasks.spawn(async move { run(&settings, store, &wanted, hand_back).await });
@@ -50,17 +59,12 @@ pub(crate) fn start(
 
 async fn run(settings: &Settings, store: Store, roles: &[Role], hand_back: CancellationToken) -> Result<()> {
     let installation = store::tenancy::installation(&store).await?;
-    let site = Site { store: store.clone(), installation, providers: Arc::new(Providers::default()) };
+    let opening = Opening { settings: settings.clone(), installation, key: secret_key::load(settings)? };
+    let providers = Arc::new(Providers::opened_by(Arc::new(opening)));
+    let site = Site { store: store.clone(), installation, providers: Arc::clone(&providers) };
     let mut tasks = JoinSet::new();
-    let observes = roles.contains(&Role::Observe);
-    for region in regions::listed(settings)? {
-        let (settings, site, hand_back) = (settings.clone(), site.clone(), hand_back.clone());
-        tasks.spawn(async move {
-            if regions::connect(&settings, installation, &region, &site.providers, &hand_back).await && observes {
-                observe(site, region.slug, hand_back).await;
-            }
-        });
-    }
+    let then = connected(site.clone(), roles.contains(&Role::Observe));
+    tasks.spawn(regions::keep_connected(store.clone(), providers, then, hand_back.clone()));
     if roles.contains(&Role::Work) {
         let registry = cloud::registry().context("BUG: the workflows contradict each other")?;
         let mut options = workflow::Options::default();
@@ -75,14 +79,26 @@ async fn run(settings: &Settings, store: Store, roles: &[Role], hand_back: Cance
     Ok(())
 }
 
+/// What is done with a region that is connected.
+fn connected(site: Site, observes: bool) -> Then {
+    Arc::new(move |region, let_go| {
+        let site = site.clone();
+        Box::pin(async move {
+            if observes {
+                observe(site, region, let_go).await;
+            }
+        })
+    })
+}
+
 /// Looks at one region again and again.
 async fn observe(site: Site, region: RegionSlug, hand_back: CancellationToken) {
     let mut failing = false;
     loop {
         match cloud::server::observe::region(&site, &region).await {
             Ok(scan) => {
-                if failing || scan.changed > 0 || scan.missing > 0 {
-                    tracing::info!(%region, guests = scan.guests, changed = scan.changed, missing = scan.missing, "looked");
+                if failing || scan.changed > 0 || scan.missing > 0 || scan.moved > 0 {
+                    tracing::info!(%region, guests = scan.guests, changed = scan.changed, missing = scan.missing, moved = scan.moved, "looked");
                 }
                 failing = false;
             }
@@ -95,6 +111,21 @@ async fn observe(site: Site, region: RegionSlug, hand_back: CancellationToken) {
         }
         tokio::select! {
             () = tokio::time::sleep(LOOKED_AT_EVERY) => {}
+            () = hand_back.cancelled() => return,
+        }
+    }
+}
+
+/// Carries the emptying of hosts on. Any number of processes may do so.
+async fn drain(store: &Store, hand_back: &CancellationToken) {
+    loop {
+        match cloud::host::run_drains(store).await {
+            Ok(0) => {}
+            Ok(begun) => tracing::info!(begun, "servers leave hosts that are being emptied"),
+            Err(error) => tracing::warn!(%error, "hosts cannot be emptied"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(DRAINED_EVERY) => {}
             () = hand_back.cancelled() => return,
         }
     }

@@ -12,8 +12,10 @@ mod files;
 mod listen;
 mod logs;
 mod prepare;
+mod providers;
 mod regions;
 mod roles;
+mod secret_key;
 mod settings;
 mod stopping;
 
@@ -51,7 +53,10 @@ async fn command(command: Command, settings: Settings) -> Result<()> {
     files::ensure_directory(&settings.data_dir)?;
     let stopping = stopping::on_signals()?;
     let role = match command {
-        Command::Dev => return dev::run(&settings, stopping).await,
+        Command::Dev => {
+            secret_key::ensure(&settings)?;
+            return dev::run(&settings, stopping).await;
+        }
         Command::Migrate => return migrate(&settings).await,
         Command::Serve => Role::Serve,
         Command::Work => Role::Work,

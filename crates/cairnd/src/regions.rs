@@ -1,90 +1,159 @@
-//! Connects the regions that this process can reach.
+//! Connects the regions that this process can reach, and keeps up with their changes: one that an operator adds, edits or
+//! removes is opened, opened anew or let go within seconds. Each region is a task of its own; none waits for another.
 
-use crate::prepare;
-use crate::settings::{Networking, Settings, host_name};
-use anyhow::{Context, Result};
-use cloud::Providers;
-use model::catalogue::Region;
-use model::ids::InstallationId;
-use provider::Provider;
-use provider_qemu::{Config, Qemu};
-use serde::Deserialize;
-use std::path::PathBuf;
+use crate::providers;
+use crate::settings::Settings;
+use async_trait::async_trait;
+use cloud::secrets::Key;
+use cloud::{Opener, Providers};
+use model::ids::{InstallationId, RegionSlug};
+use provider::{Fault, Provider};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use store::Store;
+use store::regions::{Connection, Listener};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-
-/// `[region.settings]` of a region with `provider = "qemu"`.
-#[derive(Deserialize, Default)]
-#[serde(default, deny_unknown_fields)]
-struct QemuSettings {
-    /// The operator's own bridge, for pools of the kind `public_bridged`.
-    public_bridge: Option<String>,
-    /// Another emulator than the one in `PATH`.
-    qemu_binary: Option<PathBuf>,
-    /// Another disk image tool than the one in `PATH`.
-    qemu_img_binary: Option<PathBuf>,
-}
 
 /// How long until a region that could not be reached is tried again.
 const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// How often the list is read although nobody said that it has changed.
+const READ_EVERY: Duration = Duration::from_secs(30);
 
-/// The regions of the catalogue.
-pub(crate) fn listed(settings: &Settings) -> Result<Vec<Region>> {
-    Ok(prepare::catalogue(settings)?.regions)
+/// Opens connections with what this process was told at its start.
+pub(crate) struct Opening {
+    /// Where this host's guests are kept, and how they are connected.
+    pub(crate) settings: Settings,
+    /// Part of every mark.
+    pub(crate) installation: InstallationId,
+    /// Opens what is sealed.
+    pub(crate) key: Option<Arc<Key>>,
+}
+
+#[async_trait]
+impl Opener for Opening {
+    async fn open(&self, connection: &Connection) -> provider::Result<Arc<dyn Provider>> {
+        let secret = connection.secret.as_deref().map(|sealed| self.unseal(connection, sealed)).transpose()?;
+        providers::open(&self.settings, self.installation, connection, secret).await
+    }
+}
+
+impl Opening {
+    fn unseal(&self, connection: &Connection, sealed: &[u8]) -> provider::Result<String> {
+        let Some(key) = &self.key else {
+            let missing = "its secret is sealed, and this process has no key: set secret_key_file, the same everywhere";
+            return Err(Fault::refused(missing));
+        };
+        key.open(&connection.sealed_for, sealed).map_err(|error| Fault::refused(error.to_string()))
+    }
+}
+
+/// What is done with a region once it is connected; ends when its token is cancelled.
+pub(crate) type Then =
+    Arc<dyn Fn(RegionSlug, CancellationToken) -> futures_util::future::BoxFuture<'static, ()> + Send + Sync>;
+
+/// Keeps every region connected until `hand_back`.
+pub(crate) async fn keep_connected(store: Store, providers: Arc<Providers>, then: Then, hand_back: CancellationToken) {
+    let mut open: HashMap<RegionSlug, (i64, CancellationToken)> = HashMap::new();
+    let mut tasks = JoinSet::new();
+    let mut listener = None;
+    loop {
+        // Before the list is read, so that no change falls between the two.
+        if listener.is_none() {
+            listener = Listener::open(&store)
+                .await
+                .map_err(|error| tracing::warn!(%error, "changed regions are not heard of"))
+                .ok();
+        }
+        match store::regions::connections(&store).await {
+            Ok(listed) => follow(&store, &providers, &then, &mut open, listed, &mut tasks, &hand_back),
+            Err(error) => tracing::warn!(%error, "the regions cannot be read"),
+        }
+        while tasks.try_join_next().is_some() {}
+        tokio::select! {
+            heard = heard(&mut listener) => if !heard { listener = None },
+            () = tokio::time::sleep(READ_EVERY) => {}
+            () = hand_back.cancelled() => break,
+        }
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
+/// `false`: the connection is of no use any more.
+async fn heard(listener: &mut Option<Listener>) -> bool {
+    match listener {
+        Some(listener) => listener.heard().await.is_ok(),
+        None => std::future::pending().await,
+    }
+}
+
+/// Lets go of what is gone or changed, and opens what is new or changed.
+fn follow(
+    store: &Store,
+    providers: &Arc<Providers>,
+    then: &Then,
+    open: &mut HashMap<RegionSlug, (i64, CancellationToken)>,
+    listed: Vec<Connection>,
+    tasks: &mut JoinSet<()>,
+    hand_back: &CancellationToken,
+) {
+    open.retain(|region, (revision, token)| {
+        let same = listed.iter().any(|one| one.region == *region && one.revision == *revision);
+        if !same {
+            tracing::info!(%region, "the region's connection is let go");
+            token.cancel();
+            providers.remove(region);
+        }
+        same
+    });
+    for connection in listed {
+        if open.contains_key(&connection.region) {
+            continue;
+        }
+        let token = hand_back.child_token();
+        open.insert(connection.region.clone(), (connection.revision, token.clone()));
+        let (store, providers, then) = (store.clone(), Arc::clone(providers), Arc::clone(then));
+        tasks.spawn(async move {
+            if connect(&store, &connection, &providers, &token).await {
+                then(connection.region, token).await;
+            }
+        });
+    }
 }
 
 /// Connects one region. One that cannot be reached is tried again, loudly the first time: the other regions, and the API,
 /// go on without it. `false`: told to stop before it was connected.
-pub(crate) async fn connect(
-    settings: &Settings,
-    installation: InstallationId,
-    region: &Region,
-    providers: &Providers,
-    hand_back: &CancellationToken,
-) -> bool {
+async fn connect(store: &Store, connection: &Connection, providers: &Providers, let_go: &CancellationToken) -> bool {
+    let region = &connection.region;
     let mut said = false;
     loop {
-        match provider(settings, installation, region).await {
+        let opened = tokio::select! {
+            opened = providers.open(connection) => opened,
+            () = let_go.cancelled() => return false,
+        };
+        match opened {
+            Ok(_) if let_go.is_cancelled() => return false,
             Ok(provider) => {
-                tracing::info!(region = %region.slug, capabilities = ?provider.capabilities(), "connected");
-                providers.insert(region.slug.clone(), provider);
+                tracing::info!(%region, capabilities = ?provider.capabilities(), "connected");
+                providers.insert(region.clone(), provider);
                 return true;
             }
-            Err(error) if !said => {
-                tracing::error!(region = %region.slug, "the region is not connected, and will be tried again: {error:#}");
+            Err(fault) => {
+                if said {
+                    tracing::debug!(%region, %fault, "the region is still not connected");
+                } else {
+                    tracing::error!(%region, %fault, "the region is not connected, and will be tried again");
+                }
                 said = true;
+                if let Err(error) = cloud::region::unreachable(store, region, &fault.detail).await {
+                    tracing::debug!(%region, %error, "and that cannot be written down");
+                }
             }
-            Err(error) => tracing::debug!(region = %region.slug, "the region is still not connected: {error:#}"),
         }
         tokio::select! {
             () = tokio::time::sleep(TRIED_AGAIN_AFTER) => {}
-            () = hand_back.cancelled() => return false,
+            () = let_go.cancelled() => return false,
         }
-    }
-}
-
-async fn provider(settings: &Settings, installation: InstallationId, region: &Region) -> Result<Arc<dyn Provider>> {
-    match region.provider.as_str() {
-        "qemu" => {
-            let wanted: QemuSettings = region.settings.clone().try_into().context("its settings are wrong")?;
-            Ok(Arc::new(Qemu::open(qemu(settings, installation, region, wanted)).await?))
-        }
-        other => anyhow::bail!("this build has no provider {other:?}; it has: qemu"),
-    }
-}
-
-fn qemu(settings: &Settings, installation: InstallationId, region: &Region, wanted: QemuSettings) -> Config {
-    let usual = Config::new(installation, settings.qemu_state_dir.join(region.slug.as_str()), host_name());
-    Config {
-        networking: match settings.qemu_networking {
-            Networking::Auto => provider_qemu::Networking::Auto,
-            Networking::Bridged => provider_qemu::Networking::Bridged,
-            Networking::User => provider_qemu::Networking::User,
-        },
-        public_bridge: wanted.public_bridge,
-        qemu_binary: wanted.qemu_binary.unwrap_or_else(|| usual.qemu_binary.clone()),
-        qemu_img_binary: wanted.qemu_img_binary.unwrap_or_else(|| usual.qemu_img_binary.clone()),
-        ..usual
     }
 }

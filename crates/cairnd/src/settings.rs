@@ -86,6 +86,8 @@ pub(crate) struct Settings {
     pub(crate) catalogue: Option<PathBuf>,
     /// Images of the catalogue that are files on this host: slug and path.
     pub(crate) image_files: BTreeMap<String, String>,
+    /// Where the key is that seals the secrets of regions; in the daemon's own directory otherwise.
+    pub(crate) secret_key_file: Option<PathBuf>,
     /// Plain HTTP.
     pub(crate) listen_http: Option<SocketAddr>,
     /// HTTPS.
@@ -129,6 +131,7 @@ impl Settings {
             },
             catalogue: layers.get(Key::Catalogue)?.map(|given| existing_file(&given)).transpose()?,
             image_files: layers.get(Key::ImageFiles)?.map(|given| image_files(&given)).transpose()?.unwrap_or_default(),
+            secret_key_file: layers.get(Key::SecretKeyFile)?.map(|given| absolute(&given)).transpose()?,
             listen_http,
             listen_https,
             certificate: certificate(&layers)?,

@@ -9,6 +9,7 @@ pub(crate) enum Key {
     PublicUrl,
     Catalogue,
     ImageFiles,
+    SecretKeyFile,
     ListenHttp,
     ListenHttps,
     TlsCertificate,
@@ -25,13 +26,14 @@ pub(crate) enum Key {
 
 impl Key {
     /// Every setting there is.
-    pub(crate) const ALL: [Key; 18] = [
+    pub(crate) const ALL: [Key; 19] = [
         Key::DataDir,
         Key::DatabaseUrl,
         Key::DatabaseConnections,
         Key::PublicUrl,
         Key::Catalogue,
         Key::ImageFiles,
+        Key::SecretKeyFile,
         Key::ListenHttp,
         Key::ListenHttps,
         Key::TlsCertificate,
@@ -55,6 +57,7 @@ impl Key {
             Key::PublicUrl => "public_url",
             Key::Catalogue => "catalogue",
             Key::ImageFiles => "image_files",
+            Key::SecretKeyFile => "secret_key_file",
             Key::ListenHttp => "listen.http",
             Key::ListenHttps => "listen.https",
             Key::TlsCertificate => "tls.certificate",
