@@ -1,0 +1,10 @@
+//! The product over a real PostgreSQL and a provider in memory.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod adoption;
+mod crowd;
+mod drift;
+mod migration;
+mod numbers;
+mod regions;
+mod stage;

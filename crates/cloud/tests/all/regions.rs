@@ -1,0 +1,147 @@
+//! Regions that operators connect.
+
+use crate::stage::{Stage, code};
+use cloud::region::{NewRegion, Probe, RegionEdit, connect, edit, remove, test, test_saved};
+use cloud::secrets::Key;
+use model::catalogue::Catalogue;
+use model::ids::RegionSlug;
+use model::refusal::Code;
+use serde_json::json;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+fn demo() -> NewRegion {
+    let pool = json!({ "name": "public", "kind": "public_bridged", "range": "203.0.113.0/24" });
+    NewRegion {
+        slug: "demo".to_owned(),
+        name: "Demo".to_owned(),
+        provider: "crowd".to_owned(),
+        settings: json!({ "entries": ["https://pve1:8006"] }),
+        secret: Some("swordfish".to_owned()),
+        fingerprints: Vec::new(),
+        available: true,
+        features: Vec::new(),
+        resolvers: vec!["192.0.2.53".parse().unwrap()],
+        vpc_range: "10.200.0.0/16".parse().unwrap(),
+        overcommit: model::placement::Overcommit::default(),
+        pools: vec![serde_json::from_value(pool).unwrap()],
+    }
+}
+
+fn slug() -> RegionSlug {
+    RegionSlug::from("demo")
+}
+
+#[tokio::test]
+async fn a_region_comes_changes_and_goes() {
+    let stage = Stage::set().await;
+    let (store, key) = (stage.store(), Key::generate());
+    let mut listener = store::regions::Listener::open(store).await.unwrap();
+    let made = connect(store, &key, &stage.operator, &demo()).await.unwrap();
+    listener.heard().await.unwrap();
+    assert_eq!((made.origin.as_str(), made.state.as_str(), made.has_secret), ("operator", "new", true));
+    assert_eq!((made.pools[0].name.as_str(), made.pools[0].free), ("public", 253));
+    assert_eq!(code(connect(store, &key, &stage.operator, &demo()).await), Code::NameTaken);
+
+    let stored: Vec<u8> = stage.one("SELECT secret FROM region_connections WHERE region = 'demo'").await;
+    assert!(!stored.windows(9).any(|part| part == b"swordfish"), "sealed");
+    let listed = store::regions::connections(store).await.unwrap();
+    let connection = listed.iter().find(|one| one.region == slug()).unwrap();
+    assert_eq!(key.open(&connection.sealed_for, connection.secret.as_deref().unwrap()).unwrap(), "swordfish");
+
+    // The catalogue's file knows nothing of it, and leaves it alone.
+    store::catalogue::apply(store, &Catalogue::default_catalogue().unwrap()).await.unwrap();
+    let change = RegionEdit {
+        name: Some("Demo 2".to_owned()),
+        settings: Some(json!({ "entries": [] })),
+        ..RegionEdit::default()
+    };
+    let edited = edit(store, &key, &stage.operator, &slug(), &change).await.unwrap();
+    listener.heard().await.unwrap();
+    assert_eq!((edited.name.as_str(), edited.revision, edited.available, edited.has_secret), ("Demo 2", 2, true, true));
+    assert_eq!(edited.resolvers, demo().resolvers, "what is not named stays");
+
+    remove(store, &stage.operator, &slug()).await.unwrap();
+    listener.heard().await.unwrap();
+    assert_eq!(store::regions::get(store, &slug()).await.unwrap(), None);
+    assert!(store::regions::connections(store).await.unwrap().iter().all(|one| one.region != slug()));
+    assert_eq!(code(remove(store, &stage.operator, &slug()).await), Code::NotFound);
+    assert_eq!(connect(store, &key, &stage.operator, &demo()).await.unwrap().name, "Demo", "and may come back");
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_refused_before_anything_is_written() {
+    let stage = Stage::set().await;
+    let (store, key) = (stage.store(), Key::generate());
+    for wrong in [
+        NewRegion { slug: "Demo".to_owned(), ..demo() },
+        NewRegion { settings: json!([]), ..demo() },
+        NewRegion { vpc_range: "203.0.113.0/24".parse().unwrap(), ..demo() },
+    ] {
+        assert_eq!(code(connect(store, &key, &stage.operator, &wrong).await), Code::UnprocessableEntity);
+    }
+    let local = RegionSlug::from("local");
+    assert_eq!(code(edit(store, &key, &stage.operator, &local, &RegionEdit::default()).await), Code::WrongState);
+    assert_eq!(code(remove(store, &stage.operator, &local).await), Code::WrongState);
+}
+
+#[tokio::test]
+async fn a_region_with_servers_stays() {
+    let stage = Stage::set().await;
+    let server = stage.server("web").await;
+    stage.run("UPDATE regions SET origin = 'operator'").await;
+    let local = RegionSlug::from("local");
+    assert_eq!(code(remove(stage.store(), &stage.operator, &local).await), Code::InUse);
+    stage.destroy(server).await;
+    stage.settle().await;
+    remove(stage.store(), &stage.operator, &local).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_is_tried_out_by_a_worker() {
+    let stage = Stage::set().await;
+    let (store, key) = (stage.store().clone(), Key::generate());
+    let stop = CancellationToken::new();
+    let engine = workflow::Engine::new(
+        store.clone(),
+        cloud::registry().unwrap(),
+        stage.site.clone(),
+        workflow::Options::default(),
+    );
+    let ending = stop.clone();
+    let worker = tokio::spawn(async move { engine.run(ending).await });
+    let secret = Some("swordfish".to_owned());
+    let probe = Probe { provider: "crowd".to_owned(), settings: json!({}), secret, fingerprints: Vec::new() };
+    let tested = test(&store, &key, &stage.operator, &probe).await.unwrap();
+    assert_eq!((tested.findings[0].severity.as_str(), tested.findings[0].subject.as_str()), ("error", "bridge vmbr7"));
+    let unknown = Probe { provider: "nothing".to_owned(), ..probe };
+    let tested = test(&store, &key, &stage.operator, &unknown).await.unwrap();
+    assert_eq!(tested.findings[0].subject, "connection");
+    assert!(tested.findings[0].sentence.contains("nothing"));
+    connect(&store, &key, &stage.operator, &demo()).await.unwrap();
+    let tested = test_saved(&store, &stage.operator, &slug()).await.unwrap();
+    assert_eq!(tested.findings.len(), 1);
+    assert_eq!(stage.one::<i64>("SELECT count(*) FROM region_probes WHERE secret IS NOT NULL").await, 0, "not kept");
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(10), worker).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn tenants_see_nothing_of_what_is_operators() {
+    let stage = Stage::set().await;
+    for table in [
+        "region_connections",
+        "region_probes",
+        "guest_numbers",
+        "storages",
+        "strangers",
+        "region_images",
+        "server_migrations",
+        "alerts",
+    ] {
+        let mut tx = stage.store().tenant(stage.team()).await.unwrap();
+        let looked = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT * FROM {table}"))).fetch_all(&mut *tx).await;
+        let refused = looked.unwrap_err();
+        assert_eq!(refused.as_database_error().unwrap().code().as_deref(), Some("42501"), "{table}");
+    }
+}
