@@ -7,7 +7,7 @@ mod guests;
 mod storages;
 mod tasks;
 
-pub(crate) use config::{Config, Drive, Snapshot, is_drive_key, pretty_size};
+pub(crate) use config::{Config, Drive, Snapshot, is_drive_key, parse_size, pretty_size};
 pub(crate) use flocks::{Flocks, Hold};
 pub(crate) use guests::{Guest, Kind, Power, Shown};
 pub(crate) use storages::{Storage, Volume};

@@ -164,6 +164,16 @@ impl Cluster {
         Ok(())
     }
 
+    /// Gives a new storage its bytes on every node that has it.
+    pub(crate) fn open_spaces(&mut self, id: &str) {
+        let count = self.nodes.len();
+        if let Some(storage) = self.storages.get_mut(id) {
+            for node in (0..count).filter(|node| storage.nodes.is_empty() || storage.nodes.contains(node)).collect::<Vec<_>>() {
+                storage.space_mut(node);
+            }
+        }
+    }
+
     /// Puts a volume where its id says.
     pub(crate) fn put_volume(&mut self, volid: &str, node: usize, mut volume: Volume) -> Result<(), String> {
         volume.ctime = self.now.seconds();

@@ -52,6 +52,14 @@ impl Work {
         self
     }
 
+    /// The same lock as a request has just found free, before every other step.
+    pub(crate) fn hold_first(mut self, key: String, file: &str) -> Self {
+        let error = format!("can't lock file '{file}' - got timeout");
+        let wait = Duration::from_secs(10);
+        self.steps.push_front(Step::Take { key, hold: Hold::Exclusive, wait, deadline: None, error });
+        self
+    }
+
     /// Lets go of a lock.
     pub(crate) fn release(mut self, key: String) -> Self {
         self.steps.push_back(Step::Let { key });
