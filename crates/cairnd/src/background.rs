@@ -20,6 +20,9 @@ const LOOKED_AT_EVERY: Duration = Duration::from_secs(10);
 /// The next servers are asked to leave a host that is being emptied this often.
 const DRAINED_EVERY: Duration = Duration::from_secs(2);
 
+/// Which images are at hand is looked at this often.
+const TEMPLATES_LOOKED_AT_EVERY: Duration = Duration::from_secs(600);
+
 /// What is due by the clock (backups, and what has had its day) is looked for this often.
 const KEPT_HOUSE_EVERY: Duration = Duration::from_secs(60);
 
@@ -94,6 +97,7 @@ fn connected(site: Site, observes: bool) -> Then {
 /// Looks at one region again and again.
 async fn observe(site: Site, region: RegionSlug, hand_back: CancellationToken) {
     let mut failing = false;
+    let mut templates_seen: Option<tokio::time::Instant> = None;
     loop {
         match cloud::server::observe::region(&site, &region).await {
             Ok(scan) => {
@@ -101,6 +105,12 @@ async fn observe(site: Site, region: RegionSlug, hand_back: CancellationToken) {
                     tracing::info!(%region, guests = scan.guests, changed = scan.changed, missing = scan.missing, moved = scan.moved, "looked");
                 }
                 failing = false;
+                if templates_seen.is_none_or(|at| at.elapsed() > TEMPLATES_LOOKED_AT_EVERY) {
+                    templates_seen = Some(tokio::time::Instant::now());
+                    if let Err(fault) = cloud::template::look(&site, &region).await {
+                        tracing::warn!(%region, %fault, "the region's images cannot be looked at");
+                    }
+                }
             }
             // Said once, not every few seconds: a region that is away stays away for a while.
             Err(fault) if !failing => {

@@ -157,3 +157,93 @@ async fn connect(store: &Store, connection: &Connection, providers: &Providers, 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use provider_proxmox::{Config, Proxmox, Secret};
+    use std::sync::Mutex;
+    use store::testing;
+
+    /// Opens what is called `proxmox`, and writes down what it was asked for.
+    #[derive(Default)]
+    struct Door(Mutex<Vec<(RegionSlug, i64)>>);
+
+    #[async_trait]
+    impl Opener for Door {
+        async fn open(&self, connection: &Connection) -> provider::Result<Arc<dyn Provider>> {
+            self.0.lock().unwrap().push((connection.region.clone(), connection.revision));
+            if connection.provider != "proxmox" {
+                return Err(Fault::refused("this build has no such provider"));
+            }
+            let nobody = InstallationId(uuid::Uuid::nil());
+            let config = Config::new(nobody, "https://[::1]:1", "a@pve!b", Secret::new("x"));
+            Ok(Arc::new(Proxmox::new(config)?))
+        }
+    }
+
+    async fn add(store: &Store, slug: &str, provider: &str) {
+        let region = RegionSlug::from(slug);
+        let new = store::regions::NewRegion {
+            slug: &region,
+            name: slug,
+            provider,
+            settings: &serde_json::json!({}),
+            secret: None,
+            fingerprints: &[],
+            available: true,
+            features: &[],
+            resolvers: &[],
+            vpc_range: "10.0.0.0/16".parse().unwrap(),
+            overcommit: &serde_json::json!({}),
+        };
+        let mut tx = store.begin().await.unwrap();
+        assert!(store::regions::insert(&mut tx, &new).await.unwrap());
+        tx.commit().await.unwrap();
+    }
+
+    async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+        let patience_ends = tokio::time::Instant::now() + Duration::from_secs(20);
+        while !holds().await {
+            assert!(tokio::time::Instant::now() < patience_ends, "never: {what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn regions_are_followed_as_they_come_change_and_go() {
+        let database = testing::database().await;
+        let store = database.store();
+        let door = Arc::new(Door::default());
+        let opener: Arc<dyn Opener> = Arc::<Door>::clone(&door);
+        let providers = Arc::new(Providers::opened_by(opener));
+        let stop = CancellationToken::new();
+        let then: Then = Arc::new(|_, let_go| Box::pin(async move { let_go.cancelled().await }));
+        let keeping = keep_connected(store.clone(), Arc::clone(&providers), then, stop.clone());
+        let keeping = tokio::spawn(keeping);
+
+        add(store, "broken", "nothing").await;
+        add(store, "demo", "proxmox").await;
+        let demo = RegionSlug::from("demo");
+        until("demo is connected", async || providers.get(&demo).is_some()).await;
+        until("what is broken is told", async || {
+            let region = store::regions::get(store, &RegionSlug::from("broken")).await.unwrap().unwrap();
+            region.state == "failed" && region.last_error.is_some()
+        })
+        .await;
+
+        let mut tx = store.begin().await.unwrap();
+        let settings = serde_json::json!({ "a": 1 });
+        let change = store::regions::Change { settings: Some(&settings), ..store::regions::Change::default() };
+        store::regions::update(&mut tx, &demo, &change).await.unwrap();
+        tx.commit().await.unwrap();
+        until("it is opened anew", async || door.0.lock().unwrap().contains(&(demo.clone(), 2))).await;
+
+        let mut tx = store.begin().await.unwrap();
+        store::regions::remove(&mut tx, &demo).await.unwrap();
+        tx.commit().await.unwrap();
+        until("it is let go", async || providers.get(&demo).is_none()).await;
+        stop.cancel();
+        tokio::time::timeout(Duration::from_secs(10), keeping).await.unwrap().unwrap();
+    }
+}

@@ -104,3 +104,19 @@ pub async fn fetch(store: &Store, operator: &Operator, region: &RegionSlug, imag
     tx.commit().await.map_err(store::Error::from)?;
     Ok(id)
 }
+
+/// Looks which images of the catalogue are at hand in a region; how many. Seldom needed: bytes come and go by our own doing
+/// but for what an operator does at the provider.
+pub async fn look(site: &Site, region: &RegionSlug) -> std::result::Result<usize, Fault> {
+    let provider = site.provider(region)?;
+    let mut seen = Vec::new();
+    for image in store::templates::listed(&site.store, region).await? {
+        if let Some(found) = provider.find_image(&site.image(image)).await.map_err(site::fault)? {
+            seen.push((image, i64::try_from(found.stored_bytes).unwrap_or(i64::MAX)));
+        }
+    }
+    let mut tx = site.store.begin().await?;
+    store::templates::replace(&mut tx, region, &seen).await?;
+    tx.commit().await.map_err(store::Error::from)?;
+    Ok(seen.len())
+}

@@ -93,3 +93,32 @@ pub async fn offered(tx: &mut Tx, region: &RegionSlug, image: ImageId) -> Result
     .fetch_one(&mut **tx)
     .await?)
 }
+
+/// The images of the catalogue that are on offer in a region.
+pub async fn listed(store: &Store, region: &RegionSlug) -> Result<Vec<ImageId>> {
+    let ids: Vec<i32> = sqlx::query_scalar(
+        "SELECT id FROM images WHERE team_id IS NULL AND deleted_at IS NULL AND slug IS NOT NULL AND status <> 'NEW'
+           AND (regions IS NULL OR $1 = ANY (regions)) ORDER BY id",
+    )
+    .bind(region.as_str())
+    .fetch_all(store.pool())
+    .await?;
+    Ok(ids.into_iter().map(ImageId).collect())
+}
+
+/// These images, with their bytes, are what is at hand in a region.
+pub async fn replace(tx: &mut Tx, region: &RegionSlug, seen: &[(ImageId, i64)]) -> Result<()> {
+    let (ids, bytes): (Vec<i32>, Vec<i64>) = seen.iter().map(|(image, bytes)| (image.0, *bytes)).unzip();
+    sqlx::query(
+        "WITH gone AS (DELETE FROM region_images WHERE region = $1 AND image_id <> ALL ($2))
+         INSERT INTO region_images (region, image_id, stored_bytes)
+         SELECT $1, id, bytes FROM unnest($2::int[], $3::bigint[]) AS n (id, bytes)
+         ON CONFLICT (region, image_id) DO UPDATE SET stored_bytes = excluded.stored_bytes, seen_at = now()",
+    )
+    .bind(region.as_str())
+    .bind(ids)
+    .bind(bytes)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

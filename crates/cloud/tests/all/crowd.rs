@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) hindrances: Vec<String>,
     pub(crate) not_to: Vec<(String, String)>,
     pub(crate) refuse_adoption: bool,
+    /// Disks cannot be copied, and no image is at hand.
+    pub(crate) refuse_snapshots: bool,
     pub(crate) live_moves: usize,
     pub(crate) deleted: Vec<String>,
     moves: BTreeMap<String, (String, String)>,
@@ -95,6 +97,9 @@ impl Provider for Crowd {
     }
 
     async fn find_image(&self, _image: &ImageRef) -> Result<Option<ImageSeen>> {
+        if self.state().refuse_snapshots {
+            return Ok(None);
+        }
         Ok(Some(ImageSeen { stored_bytes: 1 << 29, virtual_bytes: 2 << 30 }))
     }
 
@@ -144,6 +149,9 @@ impl Provider for Crowd {
     }
 
     async fn snapshot_guest(&self, _guest: &GuestRef, _image: &ImageRef) -> Result<Begun> {
+        if self.state().refuse_snapshots {
+            return Err(Fault::refused("no room for a copy"));
+        }
         Ok(Begun::Done)
     }
 

@@ -149,3 +149,46 @@ async fn a_region_that_is_away_is_told_after_a_while_and_taken_back() {
     stage.look().await;
     assert!(stage.alerts().await.is_empty());
 }
+
+#[tokio::test]
+async fn a_backup_that_failed_is_told_until_the_next_one() {
+    let stage = Stage::set().await;
+    stage.server("web").await;
+    let due = "UPDATE servers SET backups = true, backup_policy = '{\"plan\": \"daily\", \"hour\": 0}',
+               backups_served_at = now() - interval '3 days'";
+    for (refused, open) in [(true, 1), (false, 0)] {
+        stage.run(due).await;
+        stage.crowd.state().refuse_snapshots = refused;
+        let now = jiff::Timestamp::now();
+        let begun = cloud::server::backups::run_due(stage.store(), now).await.unwrap();
+        assert_eq!(begun, 1);
+        stage.settle().await;
+        let alerts = stage.alerts().await;
+        assert_eq!(alerts.len(), open, "{alerts:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_images_are_at_hand_is_written_down() {
+    let stage = Stage::set().await;
+    let region = RegionSlug::from(REGION);
+    let at_hand = async || {
+        let (templates, total) = store::templates::list(stage.store(), Some(&region), 100, 0).await.unwrap();
+        assert!(total > 1);
+        templates.iter().filter(|template| template.at_hand).count()
+    };
+    assert_eq!(at_hand().await, 0);
+    let seen = cloud::template::look(&stage.site, &region).await.unwrap();
+    assert!(seen > 0);
+    assert_eq!(at_hand().await, seen);
+    stage.crowd.state().refuse_snapshots = true;
+    cloud::template::look(&stage.site, &region).await.unwrap();
+    assert_eq!(at_hand().await, 0);
+    stage.crowd.state().refuse_snapshots = false;
+
+    let image: i32 = stage.one("SELECT id FROM images WHERE slug = 'debian-12-x64'").await;
+    let image = model::ids::ImageId(image);
+    cloud::template::fetch(stage.store(), &stage.operator, &region, image).await.unwrap();
+    stage.settle().await;
+    assert_eq!(at_hand().await, 1);
+}
