@@ -21,12 +21,12 @@ const KEPT: &[&str] = &[
     "maxLength",
     "enum",
     "pattern",
-    "default",
-    "requires",
     "default_key",
     "alias",
     "keyAlias",
 ];
+/// What is a number, and stands as a text in places.
+const NUMBERS: &[&str] = &["optional", "minimum", "maximum", "minLength", "maxLength"];
 
 fn main() -> anyhow::Result<()> {
     let path = std::env::args().nth(1).ok_or_else(|| anyhow::anyhow!("usage: compact_schema PATH"))?;
@@ -106,9 +106,12 @@ fn route(path: &str, method: &str, endpoint: &Value, specs: &mut Specs) -> Value
 fn parameter(spec: &Value) -> Value {
     let mut kept = Map::new();
     for (key, value) in spec.as_object().into_iter().flatten() {
-        if KEPT.contains(&key.as_str()) && !(key == "default" && value.is_object()) {
-            kept.insert(key.clone(), value.clone());
+        if !KEPT.contains(&key.as_str()) || value.is_null() {
+            continue;
         }
+        let number =
+            value.as_str().filter(|_| NUMBERS.contains(&key.as_str())).and_then(|text| text.parse::<i64>().ok());
+        kept.insert(key.clone(), number.map_or_else(|| value.clone(), Value::from));
     }
     match &spec["format"] {
         Value::String(name) => {

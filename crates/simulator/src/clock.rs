@@ -99,6 +99,11 @@ impl Clock {
         self.stepped.fetch_add(micros(duration), Ordering::SeqCst);
     }
 
+    /// Whether nothing is ever waited for.
+    pub(crate) fn is_instant(&self) -> bool {
+        self.kind == ClockKind::Instant
+    }
+
     pub(crate) fn is_stepped(&self) -> bool {
         self.kind == ClockKind::Stepped
     }

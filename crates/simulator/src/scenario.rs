@@ -3,7 +3,6 @@
 use crate::clock::ClockKind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 const GIB: u64 = 1 << 30;
 
@@ -421,9 +420,5 @@ impl Pace {
             workers: 64,
             ..Self::default()
         }
-    }
-
-    pub(crate) fn ms(milliseconds: u64) -> Duration {
-        Duration::from_millis(milliseconds)
     }
 }

@@ -68,7 +68,7 @@ impl Shared {
 
     /// Waits until something rings, an event of the cluster falls due, or `until` has come.
     pub(crate) async fn wait(&self, bell: &mut watch::Receiver<u64>, until: Time) {
-        self.waiting.send_modify(|count| *count += 1);
+        let _waits = Waits::begin(&self.waiting);
         let next = self.lock().next_event().map_or(until, |next| next.min(until));
         match self.clock.sleep_until(next) {
             Some(sleep) => {
@@ -81,15 +81,33 @@ impl Shared {
                 let _ = bell.changed().await;
             }
         }
-        self.waiting.send_modify(|count| *count -= 1);
     }
 
     /// Virtual time passes before an answer. A stepped clock does not wait for a mere delay of a 401.
     pub(crate) async fn pass(&self, duration: Duration) {
+        if self.clock.is_instant() {
+            return;
+        }
         let until = self.clock.now() + duration;
         let mut bell = self.bell.subscribe();
         while self.clock.now() < until {
             self.wait(&mut bell, until).await;
         }
+    }
+}
+
+/// Counts a request among those that wait, until it is answered or its client goes away.
+struct Waits<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Waits<'a> {
+    fn begin(waiting: &'a watch::Sender<usize>) -> Self {
+        waiting.send_modify(|count| *count += 1);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
     }
 }

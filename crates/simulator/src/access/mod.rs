@@ -4,7 +4,6 @@ mod permissions;
 mod privileges;
 mod tickets;
 
-pub(crate) use permissions::Granted;
 pub(crate) use privileges::{PRIVILEGES, is_privilege};
 pub(crate) use tickets::Credentials;
 

@@ -81,6 +81,8 @@ pub(crate) struct Guest {
     pub(crate) pid: u32,
     pub(crate) agent_dead: bool,
     pub(crate) pool: Option<String>,
+    /// A container whose systemd asks for nesting at each start.
+    pub(crate) asks_for_nesting: bool,
     /// What its cloud-init drive says.
     pub(crate) seeded: BTreeMap<String, String>,
     changed: Time,
@@ -99,6 +101,7 @@ impl Guest {
             pid: 0,
             agent_dead: false,
             pool: None,
+            asks_for_nesting: false,
             seeded: BTreeMap::new(),
             changed: now,
             shown: None,

@@ -9,7 +9,7 @@ mod tasks;
 
 pub(crate) use config::{Config, Drive, Snapshot, is_drive_key, parse_size, pretty_size};
 pub(crate) use flocks::{Flocks, Hold};
-pub(crate) use guests::{Guest, Kind, Power, Shown};
+pub(crate) use guests::{Guest, Kind, Power};
 pub(crate) use storages::{Storage, Volume};
 pub(crate) use tasks::{Task, TaskId, Tasks, Work};
 

@@ -35,7 +35,7 @@ impl Volume {
 
     pub(crate) fn file(size: u64, content: &str, name: &str) -> Self {
         let format = name.rsplit('.').next().unwrap_or_default();
-        let format = if content == "vztmpl" { format!("t{}", format.replace("zst", "zst")) } else { format.to_owned() };
+        let format = if content == "vztmpl" { format!("t{format}") } else { format.to_owned() };
         Self { format, vmid: None, content: content.to_owned(), ..Self::disk(size, "", 0) }
     }
 }
@@ -168,7 +168,9 @@ impl Cluster {
     pub(crate) fn open_spaces(&mut self, id: &str) {
         let count = self.nodes.len();
         if let Some(storage) = self.storages.get_mut(id) {
-            for node in (0..count).filter(|node| storage.nodes.is_empty() || storage.nodes.contains(node)).collect::<Vec<_>>() {
+            for node in
+                (0..count).filter(|node| storage.nodes.is_empty() || storage.nodes.contains(node)).collect::<Vec<_>>()
+            {
                 storage.space_mut(node);
             }
         }
@@ -236,11 +238,6 @@ impl Cluster {
     pub(crate) fn volume(&self, volid: &str, node: usize) -> Option<&Volume> {
         let (storage, _) = volid.split_once(':')?;
         self.storages.get(storage)?.space(node)?.volumes.get(volid)
-    }
-
-    pub(crate) fn volume_mut(&mut self, volid: &str, node: usize) -> Option<&mut Volume> {
-        let (storage, _) = volid.split_once(':')?;
-        self.storages.get_mut(storage)?.space_mut(node).volumes.get_mut(volid)
     }
 
     pub(crate) fn owner_of(&self, volid: &str, node: usize) -> Option<u32> {

@@ -74,7 +74,9 @@ fn capabilities(call: &Call<'_>, caller: &Caller) -> Value {
     let mut shown = Map::new();
     for (part, path, begins) in parts {
         let granted = call.cluster.access.granted(caller, path, &|path| call.cluster.pool_of(path));
-        let fits = |privilege: &str| begins.iter().any(|begin| privilege.starts_with(begin)) || part != "dc" && privilege == "Permissions.Modify";
+        let fits = |privilege: &str| {
+            begins.iter().any(|begin| privilege.starts_with(begin)) || part != "dc" && privilege == "Permissions.Modify"
+        };
         let kept = granted.keys().filter(|privilege| fits(privilege)).map(|privilege| (privilege.clone(), json!(1)));
         shown.insert(part.to_owned(), Value::Object(kept.collect()));
     }
@@ -96,7 +98,12 @@ fn permissions(call: &mut Call<'_>) -> Served<Reply> {
         None => {
             let roots = ["/", "/access", "/access/groups", "/mapping", "/nodes", "/pool", "/sdn", "/storage", "/vms"];
             let pools = call.cluster.pools.keys().map(|pool| format!("/pool/{pool}"));
-            roots.iter().map(|path| (*path).to_owned()).chain(call.cluster.access.acl.keys().cloned()).chain(pools).collect()
+            roots
+                .iter()
+                .map(|path| (*path).to_owned())
+                .chain(call.cluster.access.acl.keys().cloned())
+                .chain(pools)
+                .collect()
         }
     };
     let mut shown = Map::new();
@@ -135,9 +142,11 @@ fn users(call: &mut Call<'_>) -> Served<Reply> {
         let mut shown = shown_user(id, user);
         shown["userid"] = json!(id);
         if full {
-            let groups = access.groups.iter().filter(|(_, group)| group.members.contains(id)).map(|(name, _)| name.as_str());
+            let groups =
+                access.groups.iter().filter(|(_, group)| group.members.contains(id)).map(|(name, _)| name.as_str());
             shown["groups"] = json!(groups.collect::<Vec<_>>().join(","));
-            shown["tokens"] = Value::Array(user.tokens.iter().map(|(name, token)| shown_token(Some(name), token)).collect());
+            shown["tokens"] =
+                Value::Array(user.tokens.iter().map(|(name, token)| shown_token(Some(name), token)).collect());
         }
         shown
     });
@@ -193,9 +202,11 @@ fn user(call: &mut Call<'_>) -> Served<Reply> {
     let access = &call.cluster.access;
     let user = access.users.get(id).ok_or_else(|| no_user(id))?;
     let mut shown = shown_user(id, user);
-    let groups: Vec<&String> = access.groups.iter().filter(|(_, group)| group.members.contains(id)).map(|(name, _)| name).collect();
+    let groups: Vec<&String> =
+        access.groups.iter().filter(|(_, group)| group.members.contains(id)).map(|(name, _)| name).collect();
     shown["groups"] = json!(groups);
-    let tokens: Map<String, Value> = user.tokens.iter().map(|(name, token)| (name.clone(), shown_token(None, token))).collect();
+    let tokens: Map<String, Value> =
+        user.tokens.iter().map(|(name, token)| (name.clone(), shown_token(None, token))).collect();
     shown["tokens"] = Value::Object(tokens);
     Ok(Reply::from(shown))
 }
@@ -363,7 +374,11 @@ fn no_role(name: &str) -> Refusal {
 fn role(call: &mut Call<'_>) -> Served<Reply> {
     let name = call.text("roleid");
     let role = call.cluster.access.roles.get(name).ok_or_else(|| no_role(name))?;
-    let shown: Map<String, Value> = PRIVILEGES.iter().filter(|privilege| role.privileges.contains(**privilege)).map(|privilege| ((*privilege).to_owned(), json!(1))).collect();
+    let shown: Map<String, Value> = PRIVILEGES
+        .iter()
+        .filter(|privilege| role.privileges.contains(**privilege))
+        .map(|privilege| ((*privilege).to_owned(), json!(1)))
+        .collect();
     Ok(Reply::from(Value::Object(shown)))
 }
 
@@ -434,7 +449,9 @@ fn set_acl(call: &mut Call<'_>) -> Served<Reply> {
             for who in call.parameters.list(key) {
                 let access = &call.cluster.access;
                 let known = match (kind, who.split_once('!')) {
-                    ("token", Some((user, token))) => access.users.get(user).is_some_and(|user| user.tokens.contains_key(token)),
+                    ("token", Some((user, token))) => {
+                        access.users.get(user).is_some_and(|user| user.tokens.contains_key(token))
+                    }
                     ("group", _) => access.groups.contains_key(&who),
                     _ => access.users.contains_key(&who),
                 };

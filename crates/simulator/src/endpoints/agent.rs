@@ -27,7 +27,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
 /// How long the daemon waits for an agent.
 const PING: Duration = Duration::from_secs(3);
 /// What cloud-init's drive is made of.
-const SEED: &[&str] = &["cicustom", "cipassword", "citype", "ciupgrade", "ciuser", "nameserver", "searchdomain", "sshkeys", "name"];
+const SEED: &[&str] =
+    &["cicustom", "cipassword", "citype", "ciupgrade", "ciuser", "nameserver", "searchdomain", "sshkeys", "name"];
 
 /// The guest, if its agent answers. One that does not keeps a worker of the daemon busy for three seconds.
 fn answering<'a>(call: &'a Call<'_>) -> Served<&'a Guest> {
@@ -82,7 +83,9 @@ fn addresses(guest: &Guest, number: u32, mac: &str) -> Vec<Value> {
             _ => continue,
         };
         if let Some((ip, prefix)) = address.split_once('/') {
-            list.push(json!({ "ip-address": ip, "ip-address-type": kind, "prefix": prefix.parse::<u8>().unwrap_or(24) }));
+            list.push(
+                json!({ "ip-address": ip, "ip-address-type": kind, "prefix": prefix.parse::<u8>().unwrap_or(24) }),
+            );
         }
     }
     let tail: Vec<&str> = mac.split(':').collect();

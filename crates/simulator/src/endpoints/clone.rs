@@ -44,13 +44,18 @@ fn clone(call: &mut Call<'_>) -> Served<Reply> {
     let type_name = super::forks(call.route).unwrap_or("qmclone");
     let held = |file: &str| (format!("{node}:{file}"), format!("can't lock file '{file}' - got timeout"));
     let ((source_key, source_error), (target_key, target_error)) = (held(&source), held(&target));
-    let mut work = Work::new(type_name, plan.source, call.node)
-        .hold(source_key, hold, wait, source_error)
-        .hold(target_key, Hold::Exclusive, wait, target_error);
+    let mut work = Work::new(type_name, plan.source, call.node).hold(source_key, hold, wait, source_error).hold(
+        target_key,
+        Hold::Exclusive,
+        wait,
+        target_error,
+    );
     let newid = plan.newid;
     if call.cluster.guests.contains_key(&newid) {
         // On another node: only the file system of the cluster notices, in the task.
-        let text = format!("unable to create VM {newid} - unable to open file '/etc/pve/nodes/{node}/qemu-server/{newid}.conf': File exists");
+        let text = format!(
+            "unable to create VM {newid} - unable to open file '/etc/pve/nodes/{node}/qemu-server/{newid}.conf': File exists"
+        );
         return call.fork(work.then(Duration::ZERO, move |_, _| Err(text)));
     }
     let mut guest = Guest::new(newid, kind, call.node, call.cluster.now);
@@ -60,7 +65,14 @@ fn clone(call: &mut Call<'_>) -> Served<Reply> {
     let copying = copying(call.cluster, &plan);
     work = work
         .then(Duration::ZERO, move |cluster, task| {
-            cluster.log(task, format!("creating a clone of {} {} with ID {newid}", if kind == Kind::Qemu { "VM" } else { "container" }, plan.source));
+            cluster.log(
+                task,
+                format!(
+                    "creating a clone of {} {} with ID {newid}",
+                    if kind == Kind::Qemu { "VM" } else { "container" },
+                    plan.source
+                ),
+            );
             copy(cluster, &plan, task)?;
             let target = plan.target;
             // The config reads `lock: clone` until the copies are done.
@@ -90,7 +102,10 @@ fn plan(call: &Call<'_>) -> Served<Plan> {
     let source = call.guest()?;
     call.unlocked()?;
     if call.cluster.guests.get(&newid).is_some_and(|other| other.node == call.node) {
-        return Err(Refusal::die(format!("unable to create {} {newid}: config file already exists", source.kind.word())));
+        return Err(Refusal::die(format!(
+            "unable to create {} {newid}: config file already exists",
+            source.kind.word()
+        )));
     }
     let full = call.parameters.get("full").map_or(!source.is_template(), |full| full == "1");
     let storage = call.parameters.get("storage").map(str::to_owned);
@@ -129,7 +144,9 @@ fn target(call: &Call<'_>, source: &Guest, storage: Option<&str>) -> Served<usiz
     };
     let node = call.cluster.node_index(name).ok_or_else(|| Refusal::die(format!("no such cluster node '{name}'")))?;
     let ids = source.config.drives().filter_map(|(_, drive)| drive.storage().map(str::to_owned));
-    let local = ids.chain(storage.map(str::to_owned)).find(|id| call.cluster.storages.get(id).is_some_and(|storage| !storage.shared));
+    let local = ids
+        .chain(storage.map(str::to_owned))
+        .find(|id| call.cluster.storages.get(id).is_some_and(|storage| !storage.shared));
     match local {
         Some(id) => Err(Refusal::die(format!("can't clone to non-shared storage '{id}'"))),
         None => Ok(node),
@@ -155,7 +172,8 @@ fn copying(cluster: &Cluster, plan: &Plan) -> Duration {
     if plan.linked {
         return Duration::from_millis(cluster.pace.small);
     }
-    let drives = plan.entries.iter().filter(|(key, _)| crate::cluster::is_drive_key(key)).map(|(_, value)| Drive::parse(value));
+    let drives =
+        plan.entries.iter().filter(|(key, _)| crate::cluster::is_drive_key(key)).map(|(_, value)| Drive::parse(value));
     let each = drives.filter(|drive| !drive.is_cdrom()).map(|drive| {
         let storage = plan.storage.as_deref().or(drive.storage()).and_then(|id| cluster.storages.get(id));
         cluster.copying(drive.size(), storage.map_or(1, |storage| storage.speed))
@@ -189,7 +207,13 @@ fn copy(cluster: &mut Cluster, plan: &Plan, task: TaskId) -> Result<(), String> 
     Ok(())
 }
 
-fn copy_drive(cluster: &mut Cluster, plan: &Plan, key: &str, mut drive: Drive, task: TaskId) -> Result<Option<String>, String> {
+fn copy_drive(
+    cluster: &mut Cluster,
+    plan: &Plan,
+    key: &str,
+    mut drive: Drive,
+    task: TaskId,
+) -> Result<Option<String>, String> {
     let Some(own) = drive.storage().map(str::to_owned) else { return Ok(None) };
     if drive.volume.contains("cloudinit") {
         let storage = plan.storage.clone().unwrap_or(own);
@@ -257,7 +281,8 @@ fn become_template(cluster: &mut Cluster, vmid: u32) -> Result<(), String> {
             continue;
         }
         let Some(volume) = cluster.free(&drive.volume, node) else { continue };
-        drive.volume = cluster.allocate(drive.storage().unwrap_or_default().to_owned().as_str(), node, vmid, "base", volume)?;
+        drive.volume =
+            cluster.allocate(drive.storage().unwrap_or_default().to_owned().as_str(), node, vmid, "base", volume)?;
         cluster.change_or_fail(vmid)?.config.set(&key, drive.render());
     }
     cluster.change_or_fail(vmid)?.config.set("template", "1");

@@ -14,14 +14,35 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
 ];
 
 /// Parameters of the call itself, which no config has.
-const NOT_CONFIG: &[&str] = &["node", "vmid", "digest", "delete", "revert", "force", "skiplock", "background_delay", "skip_cloud_init"];
+const NOT_CONFIG: &[&str] =
+    &["node", "vmid", "digest", "delete", "revert", "force", "skiplock", "background_delay", "skip_cloud_init"];
 /// What only `root@pam` sets.
 const ROOT_ONLY: &[&str] = &["args", "lock", "hookscript"];
 /// What a guest that runs takes over without being touched, or by hotplug of `network,disk,usb`.
 const AT_ONCE: &[&str] = &[
-    "name", "description", "tags", "onboot", "startup", "protection", "agent", "boot", "hostname", "lock", "ciuser",
-    "cipassword", "sshkeys", "nameserver", "searchdomain", "ciupgrade", "cicustom", "citype", "balloon", "shares",
-    "cpuunits", "cpulimit", "hotplug",
+    "name",
+    "description",
+    "tags",
+    "onboot",
+    "startup",
+    "protection",
+    "agent",
+    "boot",
+    "hostname",
+    "lock",
+    "ciuser",
+    "cipassword",
+    "sshkeys",
+    "nameserver",
+    "searchdomain",
+    "ciupgrade",
+    "cicustom",
+    "citype",
+    "balloon",
+    "shares",
+    "cpuunits",
+    "cpulimit",
+    "hotplug",
 ];
 
 /// What one call changes.
@@ -57,10 +78,13 @@ fn post(call: &mut Call<'_>) -> Served<Reply> {
         .collect();
     let after = Duration::from_millis(call.cluster.pace.small);
     let file = call.kind().lock_file(vmid);
-    let work = Work::new("qmconfig", vmid, call.node).hold_guest(&file, call.cluster.node_name(call.node)).then(after, move |cluster, task| {
-        cluster.log(task, format!("update VM {vmid}: {}", said.join(" ")));
-        apply(cluster, vmid, &change)
-    });
+    let work = Work::new("qmconfig", vmid, call.node).hold_guest(&file, call.cluster.node_name(call.node)).then(
+        after,
+        move |cluster, task| {
+            cluster.log(task, format!("update VM {vmid}: {}", said.join(" ")));
+            apply(cluster, vmid, &change)
+        },
+    );
     call.fork(work)
 }
 
@@ -80,11 +104,15 @@ fn asked(call: &mut Call<'_>) -> Served<Change> {
     if call.parameters.is("skiplock") && !call.caller.is_root() {
         return Err(Refusal::parameter("skiplock", "Only root may use this option."));
     }
-    let keys: Vec<String> = call.parameters.0.keys().filter(|key| !NOT_CONFIG.contains(&key.as_str())).cloned().collect();
+    let keys: Vec<String> =
+        call.parameters.0.keys().filter(|key| !NOT_CONFIG.contains(&key.as_str())).cloned().collect();
     let delete = call.parameters.list("delete");
     for key in &delete {
         if keys.contains(key) {
-            return Err(Refusal::parameter("delete", format!("you can't use '-{key}' and -delete {key}' at the same time")));
+            return Err(Refusal::parameter(
+                "delete",
+                format!("you can't use '-{key}' and -delete {key}' at the same time"),
+            ));
         }
         if call.route.parameter(key).is_none() {
             return Err(Refusal::parameter("delete", format!("unknown option '{key}'")));
@@ -154,7 +182,9 @@ pub(super) fn normal(cluster: &mut Cluster, key: &str, value: &str, kind: Kind) 
     card(cluster, value)
 }
 
-const MODELS: &[&str] = &["virtio", "e1000", "e1000e", "rtl8139", "vmxnet3", "ne2k_pci", "ne2k_isa", "pcnet", "i82551", "i82557b", "i82559er"];
+const MODELS: &[&str] = &[
+    "virtio", "e1000", "e1000e", "rtl8139", "vmxnet3", "ne2k_pci", "ne2k_isa", "pcnet", "i82551", "i82557b", "i82559er",
+];
 
 /// `virtio,bridge=vmbr0` becomes `virtio=BC:24:…,bridge=vmbr0`.
 fn card(cluster: &mut Cluster, value: &str) -> String {
@@ -263,12 +293,23 @@ pub(super) fn permitted<'a>(call: &Call<'_>, keys: impl Iterator<Item = &'a str>
             return Err(Refusal::die(format!("only root can set '{key}' config")));
         }
         let raw = |stem: &str| key.starts_with(stem) && !call.text(key).contains("mapping=");
-        if kind == Kind::Qemu && (raw("hostpci") || raw("usb") && !call.text(key).contains("spice")) && call.parameters.has(key) && !call.caller.is_root() {
+        if kind == Kind::Qemu
+            && (raw("hostpci") || raw("usb") && !call.text(key).contains("spice"))
+            && call.parameters.has(key)
+            && !call.caller.is_root()
+        {
             return Err(Refusal::die(format!("only root can set '{key}' config for non-mapped devices")));
         }
         let features = call.text(key);
-        if kind == Kind::Lxc && key == "features" && !call.caller.is_root() && !matches!(features, "nesting=1" | "nesting=0" | "") {
-            return Err(Refusal::status(403, "Permission check failed (changing feature flags (except nesting) is only allowed for root@pam)\n"));
+        if kind == Kind::Lxc
+            && key == "features"
+            && !call.caller.is_root()
+            && !matches!(features, "nesting=1" | "nesting=0" | "")
+        {
+            return Err(Refusal::status(
+                403,
+                "Permission check failed (changing feature flags (except nesting) is only allowed for root@pam)\n",
+            ));
         }
         allowed(privileges(kind, key, call.text(key)))?;
     }
@@ -281,14 +322,16 @@ fn privileges(kind: Kind, key: &str, value: &str) -> &'static [&'static str] {
     match stem {
         "memory" | "balloon" | "shares" | "swap" => &["VM.Config.Memory"],
         "cores" | "sockets" | "cpu" | "cpulimit" | "cpuunits" | "numa" | "vcpus" | "affinity" => &["VM.Config.CPU"],
-        "cicustom" | "cipassword" | "citype" | "ciuser" | "ciupgrade" | "sshkeys" | "ipconfig" => &["VM.Config.Cloudinit", "VM.Config.Network"],
+        "cicustom" | "cipassword" | "citype" | "ciuser" | "ciupgrade" | "sshkeys" | "ipconfig" => {
+            &["VM.Config.Cloudinit", "VM.Config.Network"]
+        }
         "nameserver" | "searchdomain" if kind == Kind::Qemu => &["VM.Config.Cloudinit", "VM.Config.Network"],
         "net" | "nameserver" | "searchdomain" | "hostname" => &["VM.Config.Network"],
         _ if is_drive_key(key) && value.contains("media=cdrom") => &["VM.Config.CDROM"],
         "boot" | "bootdisk" | "vmstatestorage" => &["VM.Config.Disk"],
         _ if is_drive_key(key) => &["VM.Config.Disk"],
-        "acpi" | "hotplug" | "kvm" | "machine" | "scsihw" | "smbios" | "tablet" | "vga" | "watchdog" | "audio" | "rng"
-        | "vmgenid" | "serial" | "hostpci" | "usb" | "bios" => &["VM.Config.HWType"],
+        "acpi" | "hotplug" | "kvm" | "machine" | "scsihw" | "smbios" | "tablet" | "vga" | "watchdog" | "audio"
+        | "rng" | "vmgenid" | "serial" | "hostpci" | "usb" | "bios" => &["VM.Config.HWType"],
         _ => &["VM.Config.Options"],
     }
 }

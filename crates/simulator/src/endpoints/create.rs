@@ -14,8 +14,23 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
 
 /// Parameters of the call itself, which no config has.
 const NOT_CONFIG: &[&str] = &[
-    "node", "vmid", "pool", "start", "storage", "archive", "force", "unique", "bwlimit", "live-restore", "ostemplate",
-    "restore", "password", "ssh-public-keys", "ha-managed", "import-working-storage", "ignore-unpack-errors",
+    "node",
+    "vmid",
+    "pool",
+    "start",
+    "storage",
+    "archive",
+    "force",
+    "unique",
+    "bwlimit",
+    "live-restore",
+    "ostemplate",
+    "restore",
+    "password",
+    "ssh-public-keys",
+    "ha-managed",
+    "import-working-storage",
+    "ignore-unpack-errors",
 ];
 
 /// What the parameters say, split into drives and the rest.
@@ -67,13 +82,18 @@ fn permitted(call: &Call<'_>, vmid: u32) -> Served<()> {
     if call.kind() == Kind::Lxc && !call.parameters.is("unprivileged") && !call.caller.is_root() {
         call.need("/", "Sys.Modify")?;
     }
-    configure::permitted(call, call.parameters.0.keys().map(String::as_str).filter(|key| !NOT_CONFIG.contains(key)), pool)
+    configure::permitted(
+        call,
+        call.parameters.0.keys().map(String::as_str).filter(|key| !NOT_CONFIG.contains(key)),
+        pool,
+    )
 }
 
 fn asked(call: &mut Call<'_>, kind: Kind) -> Served<Asked> {
     let mut entries = BTreeMap::new();
     let mut drives = BTreeMap::new();
-    let keys: Vec<String> = call.parameters.0.keys().filter(|key| !NOT_CONFIG.contains(&key.as_str())).cloned().collect();
+    let keys: Vec<String> =
+        call.parameters.0.keys().filter(|key| !NOT_CONFIG.contains(&key.as_str())).cloned().collect();
     for key in keys {
         let value = call.text(&key).to_owned();
         if is_drive_key(&key) {
@@ -94,7 +114,12 @@ fn asked(call: &mut Call<'_>, kind: Kind) -> Served<Asked> {
 }
 
 /// What PVE adds by itself.
-fn complete(cluster: &mut Cluster, kind: Kind, entries: &mut BTreeMap<String, String>, wishes: &[(String, Drive, Wish)]) {
+fn complete(
+    cluster: &mut Cluster,
+    kind: Kind,
+    entries: &mut BTreeMap<String, String>,
+    wishes: &[(String, Drive, Wish)],
+) {
     let mut add = |key: &str, value: String| {
         entries.entry(key.to_owned()).or_insert(value);
     };
@@ -115,10 +140,13 @@ fn complete(cluster: &mut Cluster, kind: Kind, entries: &mut BTreeMap<String, St
 /// The first disk, the first CD drive, the first network card.
 fn boot_order(entries: &BTreeMap<String, String>, wishes: &[(String, Drive, Wish)]) -> String {
     let bootable = |key: &str| ["ide", "scsi", "virtio", "sata"].iter().any(|stem| key.starts_with(stem));
-    let disk = wishes.iter().find(|(key, drive, wish)| bootable(key) && !drive.is_cdrom() && !matches!(wish, Wish::CloudInit { .. }));
+    let disk = wishes
+        .iter()
+        .find(|(key, drive, wish)| bootable(key) && !drive.is_cdrom() && !matches!(wish, Wish::CloudInit { .. }));
     let cdrom = wishes.iter().find(|(key, drive, _)| bootable(key) && drive.is_cdrom());
     let net = entries.keys().find(|key| key.starts_with("net"));
-    let devices: Vec<&str> = disk.iter().chain(cdrom.iter()).map(|(key, _, _)| key.as_str()).chain(net.map(String::as_str)).collect();
+    let devices: Vec<&str> =
+        disk.iter().chain(cdrom.iter()).map(|(key, _, _)| key.as_str()).chain(net.map(String::as_str)).collect();
     if devices.is_empty() { " ".to_owned() } else { format!("order={}", devices.join(";")) }
 }
 
@@ -132,15 +160,25 @@ fn worker(call: &Call<'_>, vmid: u32, asked: Asked) -> Work {
     let starts = call.parameters.is("start");
     let mut work = Work::new(if kind == Kind::Qemu { "qmcreate" } else { "vzcreate" }, vmid, node);
     // Shared storage is allocated from by one node at a time.
-    let shared = asked.wishes.iter().filter_map(|(_, drive, _)| drive.storage()).find(|id| call.cluster.storages.get(*id).is_some_and(|storage| storage.shared));
+    let shared = asked
+        .wishes
+        .iter()
+        .filter_map(|(_, drive, _)| drive.storage())
+        .find(|id| call.cluster.storages.get(*id).is_some_and(|storage| storage.shared));
     let lock = shared.map(|id| format!("storage-{id}"));
     if let Some(lock) = &lock {
         let text = format!("cfs-lock '{lock}' error: got lock request timeout");
         work = work.hold(lock.clone(), Hold::Exclusive, Duration::from_secs(10), text);
     }
-    work = work.then(create, move |cluster, task| fill(cluster, vmid, &asked, template.as_deref(), task).map_err(|error| {
-        if kind == Kind::Lxc { format!("unable to create CT {vmid} - {error}") } else { format!("unable to create VM {vmid} - {error}") }
-    }));
+    work = work.then(create, move |cluster, task| {
+        fill(cluster, vmid, &asked, template.as_deref(), task).map_err(|error| {
+            if kind == Kind::Lxc {
+                format!("unable to create CT {vmid} - {error}")
+            } else {
+                format!("unable to create VM {vmid} - {error}")
+            }
+        })
+    });
     if let Some(lock) = lock {
         work = work.release(lock);
     }
@@ -179,10 +217,12 @@ fn fill(cluster: &mut Cluster, vmid: u32, asked: &Asked, template: Option<&str>,
         cluster.log(task, format!("extracting archive '{template}'"));
         let nests = config.get("features").is_some_and(|features| features.contains("nesting=1"));
         if template.contains("debian-13") && !nests {
+            cluster.change_or_fail(vmid)?.asks_for_nesting = true;
             cluster.warn(task, "Systemd 257 detected. You may need to enable nesting.");
         }
     }
     let guest = cluster.change_or_fail(vmid)?;
+    guest.seeded = super::seed_of(&config);
     config.set("lock", "create");
     guest.config = config;
     Ok(())

@@ -22,7 +22,9 @@ fn destroy(call: &mut Call<'_>) -> Served<Reply> {
     }
     let purge = call.parameters.is("purge");
     if call.cluster.ha.wants(vmid).is_some() && !purge {
-        return Err(Refusal::die(format!("unable to remove {word} {vmid} - used in HA resources and purge parameter not set.")));
+        return Err(Refusal::die(format!(
+            "unable to remove {word} {vmid} - used in HA resources and purge parameter not set."
+        )));
     }
     let force = call.parameters.is("force");
     if guest.runs() && !force {
@@ -56,7 +58,8 @@ fn removable(cluster: &Cluster, vmid: u32) -> Result<(), String> {
     if let Some(lock) = guest.lock() {
         return Err(format!("{} is locked ({lock})", guest.kind.word()));
     }
-    let based = guest.config.drives().map(|(_, drive)| drive).find(|drive| cluster.has_clones(&drive.volume, guest.node));
+    let based =
+        guest.config.drives().map(|(_, drive)| drive).find(|drive| cluster.has_clones(&drive.volume, guest.node));
     match based {
         Some(drive) => Err(format!("base volume '{}' is still in use by linked cloned", drive.volume)),
         None => Ok(()),
@@ -66,7 +69,9 @@ fn removable(cluster: &Cluster, vmid: u32) -> Result<(), String> {
 /// Volumes of this guest that its config does not name.
 fn free_all(cluster: &mut Cluster, vmid: u32, node: usize) {
     let spaces = cluster.storages.values().filter_map(|storage| storage.space(node));
-    let volumes = spaces.flat_map(|space| &space.volumes).filter(|(_, volume)| volume.vmid == Some(vmid) && volume.content != "backup");
+    let volumes = spaces
+        .flat_map(|space| &space.volumes)
+        .filter(|(_, volume)| volume.vmid == Some(vmid) && volume.content != "backup");
     for volid in volumes.map(|(volid, _)| volid.clone()).collect::<Vec<_>>() {
         cluster.free(&volid, node);
     }

@@ -60,7 +60,13 @@ pub(super) fn wish(call: &Call<'_>, key: &str, drive: &Drive) -> Served<Wish> {
     if let Some(size) = rest.parse::<f64>().ok().filter(|size| *size >= 0.0 && size.is_finite()) {
         allocatable(call, &storage, if call.kind() == Kind::Lxc { "rootdir" } else { "images" })?;
         let size = parse_size(&format!("{size}G")).unwrap_or(GIB);
-        let size = if key.starts_with("efidisk") { 540_672 } else if key.starts_with("tpmstate") { 4 << 20 } else { size };
+        let size = if key.starts_with("efidisk") {
+            540_672
+        } else if key.starts_with("tpmstate") {
+            4 << 20
+        } else {
+            size
+        };
         return Ok(Wish::Fresh { storage, size });
     }
     Ok(Wish::There(drive.volume.clone()))
@@ -84,12 +90,16 @@ fn importable(call: &Call<'_>, source: &str) -> Served<()> {
         return Err(Refusal::die(format!("volume '{source}' does not exist")));
     };
     if !matches!(volume.content.as_str(), "images" | "import") {
-        let text = format!("import-from: '{source}' has wrong type '{}' - needs to be 'images' or 'import'", volume.content);
+        let text =
+            format!("import-from: '{source}' has wrong type '{}' - needs to be 'images' or 'import'", volume.content);
         return Err(Refusal::die(text));
     }
     match volume.vmid {
         Some(owner) => call.need(&format!("/vms/{owner}"), "VM.Clone"),
-        None => call.need_any(&format!("/storage/{}", source.split(':').next().unwrap_or_default()), &["Datastore.Audit", "Datastore.AllocateSpace"]),
+        None => call.need_any(
+            &format!("/storage/{}", source.split(':').next().unwrap_or_default()),
+            &["Datastore.Audit", "Datastore.AllocateSpace"],
+        ),
     }
 }
 
@@ -131,7 +141,10 @@ pub(super) fn make(
         }
         Wish::Import { storage, source } => {
             drive.remove("import-from");
-            let (size, own) = cluster.volume(source, node).map(|volume| (volume.size, volume.format.clone())).ok_or_else(|| format!("volume '{source}' does not exist"))?;
+            let (size, own) = cluster
+                .volume(source, node)
+                .map(|volume| (volume.size, volume.format.clone()))
+                .ok_or_else(|| format!("volume '{source}' does not exist"))?;
             let format = format_on(cluster, storage, drive.remove("format").as_deref(), &own);
             say(cluster, task, format!("create full clone of drive ({source})"));
             (cluster.allocate(storage, node, vmid, "vm", Volume::disk(size, &format, vmid))?, Some(size))
@@ -163,7 +176,11 @@ pub(super) fn format_on(cluster: &Cluster, storage: &str, wanted: Option<&str>, 
 /// The drive of the cloud-init documents has a name of its own.
 pub(super) fn cloudinit(cluster: &mut Cluster, storage: &str, node: usize, vmid: u32) -> Result<String, String> {
     let files = cluster.storages.get(storage).is_some_and(crate::cluster::Storage::is_files);
-    let volid = if files { format!("{storage}:{vmid}/vm-{vmid}-cloudinit.qcow2") } else { format!("{storage}:vm-{vmid}-cloudinit") };
+    let volid = if files {
+        format!("{storage}:{vmid}/vm-{vmid}-cloudinit.qcow2")
+    } else {
+        format!("{storage}:vm-{vmid}-cloudinit")
+    };
     if cluster.volume(&volid, node).is_none() {
         cluster.put_volume(&volid, node, Volume::disk(4 << 20, if files { "qcow2" } else { "raw" }, vmid))?;
     }
@@ -173,16 +190,23 @@ pub(super) fn cloudinit(cluster: &mut Cluster, storage: &str, node: usize, vmid:
 fn resize(call: &mut Call<'_>) -> Served<Reply> {
     call.cluster.need_quorum()?;
     let guest = call.guest()?;
-    same_digest(call.parameters.get("digest"), &guest.config.digest(), "checksum mismatch (file change by other user?)")?;
+    same_digest(
+        call.parameters.get("digest"),
+        &guest.config.digest(),
+        "checksum mismatch (file change by other user?)",
+    )?;
     let (vmid, node) = (guest.vmid, guest.node);
     let (disk, size) = (call.text("disk").to_owned(), call.text("size").to_owned());
     let file = guest.kind.lock_file(vmid);
     let after = Duration::from_millis(call.cluster.pace.small);
-    let work = Work::new("resize", vmid, node).hold_guest(&file, call.cluster.node_name(node)).then(after, move |cluster, task| {
-        let line = grow(cluster, vmid, &disk, &size)?;
-        cluster.log(task, line);
-        Ok(())
-    });
+    let work = Work::new("resize", vmid, node).hold_guest(&file, call.cluster.node_name(node)).then(
+        after,
+        move |cluster, task| {
+            let line = grow(cluster, vmid, &disk, &size)?;
+            cluster.log(task, line);
+            Ok(())
+        },
+    );
     call.fork(work)
 }
 
@@ -231,23 +255,24 @@ fn move_disk(call: &mut Call<'_>) -> Served<Reply> {
     let after = call.cluster.copying(drive.size(), speed);
     let (kind, file) = (super::forks(call.route).unwrap_or("qmmove"), guest.kind.lock_file(vmid));
     let (format, delete) = (call.parameters.get("format").map(str::to_owned), call.parameters.is("delete"));
-    let work = Work::new(kind, vmid, node).hold_guest(&file, call.cluster.node_name(node)).then(after, move |cluster, _| {
-        let old = drive.volume.clone();
-        let own = cluster.volume(&old, node).map_or_else(|| "raw".to_owned(), |volume| volume.format.clone());
-        let format = format_on(cluster, &storage, format.as_deref(), &own);
-        let volume = cluster.allocate(&storage, node, vmid, "vm", Volume::disk(drive.size(), &format, vmid))?;
-        let guest = cluster.change_or_fail(vmid)?;
-        let mut moved = drive.clone();
-        moved.volume = volume;
-        guest.config.set(&key, moved.render());
-        if delete {
-            cluster.free(&old, node);
-        } else {
-            let unused = guest.config.free_unused();
-            guest.config.set(&unused, old);
-        }
-        Ok(())
-    });
+    let work =
+        Work::new(kind, vmid, node).hold_guest(&file, call.cluster.node_name(node)).then(after, move |cluster, _| {
+            let old = drive.volume.clone();
+            let own = cluster.volume(&old, node).map_or_else(|| "raw".to_owned(), |volume| volume.format.clone());
+            let format = format_on(cluster, &storage, format.as_deref(), &own);
+            let volume = cluster.allocate(&storage, node, vmid, "vm", Volume::disk(drive.size(), &format, vmid))?;
+            let guest = cluster.change_or_fail(vmid)?;
+            let mut moved = drive.clone();
+            moved.volume = volume;
+            guest.config.set(&key, moved.render());
+            if delete {
+                cluster.free(&old, node);
+            } else {
+                let unused = guest.config.free_unused();
+                guest.config.set(&unused, old);
+            }
+            Ok(())
+        });
     call.fork(work)
 }
 

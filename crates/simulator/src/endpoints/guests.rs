@@ -47,7 +47,13 @@ fn brief(call: &Call<'_>, guest: &Guest) -> Map<String, Value> {
         Kind::Qemu => shown["memhost"] = json!(used),
         Kind::Lxc => {
             let swap = guest.config.number("swap").unwrap_or(512) << 20;
-            for (key, value) in [("type", json!("lxc")), ("diskread", json!(0)), ("diskwrite", json!(0)), ("swap", json!(0)), ("maxswap", json!(swap))] {
+            for (key, value) in [
+                ("type", json!("lxc")),
+                ("diskread", json!(0)),
+                ("diskwrite", json!(0)),
+                ("swap", json!(0)),
+                ("maxswap", json!(swap)),
+            ] {
                 shown[key] = value;
             }
         }
@@ -96,6 +102,9 @@ fn current(call: &mut Call<'_>) -> Served<Reply> {
         if guest.runs() {
             shown.insert("running-machine".to_owned(), json!("pc-i440fx-10.1+pve0"));
             shown.insert("running-qemu".to_owned(), json!("10.1.2"));
+            let nets = guest.config.entries.keys().filter_map(|key| key.strip_prefix("net")?.parse::<u32>().ok());
+            let nics = nets.map(|net| (format!("tap{}i{net}", guest.vmid), json!({ "netin": 0, "netout": 0 })));
+            shown.insert("nics".to_owned(), Value::Object(nics.collect()));
             shown.insert("diskread".to_owned(), json!(0));
             shown.insert("diskwrite".to_owned(), json!(0));
         }

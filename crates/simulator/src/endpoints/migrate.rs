@@ -16,14 +16,16 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
 
 /// Disks on storages that only this node sees: key and drive.
 fn local_disks(cluster: &Cluster, guest: &Guest) -> Vec<(String, Drive)> {
-    let local = |drive: &Drive| drive.storage().and_then(|id| cluster.storages.get(id)).is_some_and(|storage| !storage.shared);
+    let local =
+        |drive: &Drive| drive.storage().and_then(|id| cluster.storages.get(id)).is_some_and(|storage| !storage.shared);
     guest.config.drives().filter(|(_, drive)| local(drive)).map(|(key, drive)| (key.to_owned(), drive)).collect()
 }
 
 /// Storages of the guest that a node does not have.
 fn unavailable(cluster: &Cluster, guest: &Guest, node: usize) -> Vec<String> {
     let used = guest.config.drives().filter_map(|(_, drive)| drive.storage().map(str::to_owned));
-    let mut absent: Vec<String> = used.filter(|id| cluster.storages.get(id).is_none_or(|storage| !storage.is_on(node))).collect();
+    let mut absent: Vec<String> =
+        used.filter(|id| cluster.storages.get(id).is_none_or(|storage| !storage.is_on(node))).collect();
     absent.sort();
     absent.dedup();
     absent
@@ -34,7 +36,8 @@ fn preconditions(call: &mut Call<'_>) -> Served<Reply> {
     let guest = call.guest()?;
     let mut allowed = Vec::new();
     let mut refused = Map::new();
-    for (number, node) in cluster.nodes.iter().enumerate().filter(|(number, node)| *number != guest.node && node.online) {
+    for (number, node) in cluster.nodes.iter().enumerate().filter(|(number, node)| *number != guest.node && node.online)
+    {
         let absent = unavailable(cluster, guest, number);
         if absent.is_empty() {
             allowed.push(json!(node.name));
@@ -51,7 +54,8 @@ fn preconditions(call: &mut Call<'_>) -> Served<Reply> {
             })
         })
         .collect();
-    let mut shown = json!({ "running": u8::from(guest.runs()), "allowed_nodes": allowed, "not_allowed_nodes": refused });
+    let mut shown =
+        json!({ "running": u8::from(guest.runs()), "allowed_nodes": allowed, "not_allowed_nodes": refused });
     if guest.kind == Kind::Qemu {
         shown["local_disks"] = json!(disks);
         shown["local_resources"] = json!([]);
@@ -124,7 +128,11 @@ fn moving(call: &Call<'_>, kind: &'static str, plan: Move) -> Work {
     let cluster = &call.cluster;
     let guest = cluster.guests.get(&plan.vmid);
     let bytes = guest.map_or(0, |guest| {
-        let disks: u64 = local_disks(cluster, guest).iter().filter(|(_, drive)| !drive.is_cdrom()).map(|(_, drive)| drive.size()).sum();
+        let disks: u64 = local_disks(cluster, guest)
+            .iter()
+            .filter(|(_, drive)| !drive.is_cdrom())
+            .map(|(_, drive)| drive.size())
+            .sum();
         disks + if guest.runs() { guest.memory() } else { 0 }
     });
     let speed = cluster.network_speed(plan.from).min(cluster.network_speed(plan.to));
@@ -150,7 +158,8 @@ fn moving(call: &Call<'_>, kind: &'static str, plan: Move) -> Work {
 }
 
 fn prepare(cluster: &mut Cluster, plan: &Move) -> Result<(), String> {
-    let guest = cluster.guests.get(&plan.vmid).ok_or_else(|| format!("Configuration file for {} does not exist", plan.vmid))?;
+    let guest =
+        cluster.guests.get(&plan.vmid).ok_or_else(|| format!("Configuration file for {} does not exist", plan.vmid))?;
     if let Some(lock) = guest.lock() {
         return Err(format!("{} is locked ({lock})", guest.kind.word()));
     }
@@ -204,7 +213,10 @@ fn migrate_all(call: &mut Call<'_>) -> Served<Reply> {
     let from = call.node;
     let only: Vec<u32> = call.parameters.list("vms").iter().filter_map(|vmid| vmid.parse().ok()).collect();
     let here = call.cluster.guests.values().filter(|guest| guest.node == from);
-    let wanted: Vec<(u32, bool)> = here.filter(|guest| only.is_empty() || only.contains(&guest.vmid)).map(|guest| (guest.vmid, guest.runs())).collect();
+    let wanted: Vec<(u32, bool)> = here
+        .filter(|guest| only.is_empty() || only.contains(&guest.vmid))
+        .map(|guest| (guest.vmid, guest.runs()))
+        .collect();
     for (vmid, _) in &wanted {
         call.need_any(&format!("/vms/{vmid}"), &["VM.Migrate"])?;
     }

@@ -99,7 +99,9 @@ fn update(call: &mut Call<'_>) -> Served<Reply> {
         return Err(failed(format!("pool '{name}' does not exist")));
     }
     for vmid in vmids {
-        let Some(guest) = cluster.guests.get_mut(&vmid) else { return Err(failed(format!("VM {vmid} does not exist"))) };
+        let Some(guest) = cluster.guests.get_mut(&vmid) else {
+            return Err(failed(format!("VM {vmid} does not exist")));
+        };
         match guest.pool.clone() {
             Some(pool) if remove && pool == name => guest.pool = None,
             _ if remove => return Err(failed(format!("VM {vmid} is not a pool member"))),
@@ -113,14 +115,22 @@ fn update(call: &mut Call<'_>) -> Served<Reply> {
             }
         }
         if let Some(pool) = cluster.pools.get_mut(&name) {
-            if remove { pool.guests.remove(&vmid) } else { pool.guests.insert(vmid) };
+            if remove {
+                pool.guests.remove(&vmid)
+            } else {
+                pool.guests.insert(vmid)
+            };
         }
     }
     let storages = call.parameters.list("storage");
     let comment = call.parameters.get("comment").map(str::to_owned);
     let pool = call.cluster.pools.get_mut(&name).ok_or_else(|| absent(&name))?;
     for storage in storages {
-        if remove { pool.storages.remove(&storage) } else { pool.storages.insert(storage) };
+        if remove {
+            pool.storages.remove(&storage)
+        } else {
+            pool.storages.insert(storage)
+        };
     }
     pool.comment = comment.unwrap_or_else(|| pool.comment.clone());
     Ok(Reply::null())

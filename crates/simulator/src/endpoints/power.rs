@@ -1,7 +1,7 @@
 //! Start, stop and what lies between. If HA manages the guest, the task only records the wish.
 
 use super::{Call, Endpoint, Reply, forking, ha};
-use crate::cluster::{Cluster, Drive, Kind, Power, TaskId, Work};
+use crate::cluster::{Cluster, Drive, Power, TaskId, Work};
 use crate::refusal::{Refusal, Served};
 use std::time::Duration;
 
@@ -77,9 +77,12 @@ pub(super) fn startable(cluster: &Cluster, vmid: u32) -> Result<(), String> {
         return Err(format!("{word} {vmid} already running"));
     }
     bridges(cluster, vmid)?;
-    let absent = guest.config.drives().filter(|(key, _)| !key.starts_with("unused")).map(|(_, drive)| drive).find(|drive| {
-        drive.storage().is_some() && cluster.volume(&drive.volume, guest.node).is_none()
-    });
+    let absent = guest
+        .config
+        .drives()
+        .filter(|(key, _)| !key.starts_with("unused"))
+        .map(|(_, drive)| drive)
+        .find(|drive| drive.storage().is_some() && cluster.volume(&drive.volume, guest.node).is_none());
     match absent {
         Some(drive) => Err(format!("volume '{}' does not exist", drive.volume)),
         None => Ok(()),
@@ -90,7 +93,8 @@ pub(super) fn startable(cluster: &Cluster, vmid: u32) -> Result<(), String> {
 fn bridges(cluster: &Cluster, vmid: u32) -> Result<(), String> {
     let Some(guest) = cluster.guests.get(&vmid) else { return Ok(()) };
     let node = cluster.nodes.get(guest.node);
-    let known: Vec<&str> = node.iter().flat_map(|node| &node.spec.nics).filter_map(|nic| nic.bridge.as_deref()).collect();
+    let known: Vec<&str> =
+        node.iter().flat_map(|node| &node.spec.nics).filter_map(|nic| nic.bridge.as_deref()).collect();
     let nets = guest.config.entries.iter().filter(|(key, _)| key.starts_with("net"));
     for (_, net) in nets {
         let net = Drive::parse(net);
@@ -104,8 +108,7 @@ fn bridges(cluster: &Cluster, vmid: u32) -> Result<(), String> {
 
 pub(super) fn run(cluster: &mut Cluster, vmid: u32, task: TaskId) -> Result<(), String> {
     startable(cluster, vmid)?;
-    let systemd = cluster.guests.get(&vmid).is_some_and(|guest| guest.kind == Kind::Lxc && guest.config.is("unprivileged") && guest.config.get("features").is_none_or(|features| !features.contains("nesting=1")));
-    if systemd {
+    if cluster.guests.get(&vmid).is_some_and(|guest| guest.asks_for_nesting) {
         cluster.warn(task, "Systemd 257 detected. You may need to enable nesting.");
     }
     if let Some(guest) = cluster.change(vmid) {
@@ -165,10 +168,19 @@ fn powered_down(call: &Call<'_>, work: Work, vmid: u32) -> Work {
     let guest = call.cluster.guests.get(&vmid);
     let (runs, deaf) = guest.map_or((false, false), |guest| (guest.runs(), guest.agent_dead));
     let in_vain = runs && (deaf || pace > timeout);
-    let after = if !runs { Duration::ZERO } else if in_vain { timeout } else { pace };
+    let after = if !runs || pace.is_zero() {
+        Duration::ZERO
+    } else if in_vain {
+        timeout
+    } else {
+        pace
+    };
     work.then(after, move |cluster, task| {
         if in_vain && !force {
-            cluster.log(task, format!("QEMU Guest Agent is not running - VM {vmid} qga command 'guest-ping' failed - got timeout"));
+            cluster.log(
+                task,
+                format!("QEMU Guest Agent is not running - VM {vmid} qga command 'guest-ping' failed - got timeout"),
+            );
             return Err("VM quit/powerdown failed - got timeout".to_owned());
         }
         cluster.stop_guest(vmid);

@@ -151,7 +151,11 @@ fn nodes(call: &Call<'_>, entries: &mut Vec<String>) {
 fn storages(call: &Call<'_>, entries: &mut Vec<String>) {
     let cluster = &call.cluster;
     for storage in cluster.storages.values() {
-        if !cluster.may_any(&call.caller, &format!("/storage/{}", storage.id), &["Datastore.Audit", "Datastore.AllocateSpace"]) {
+        if !cluster.may_any(
+            &call.caller,
+            &format!("/storage/{}", storage.id),
+            &["Datastore.Audit", "Datastore.AllocateSpace"],
+        ) {
             continue;
         }
         for (number, node) in cluster.nodes.iter().enumerate().filter(|(number, _)| storage.is_on(*number)) {

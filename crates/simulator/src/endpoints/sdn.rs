@@ -151,7 +151,11 @@ fn list(call: &mut Call<'_>) -> Served<Reply> {
     }
     let entries = family.of_config(config).iter().filter(|(_, entry)| mine(entry));
     let wanted = entries.filter(|(_, entry)| kind.is_none_or(|kind| entry.get("type").is_some_and(|of| of == kind)));
-    let digest = if call.parameters.is("running") { Value::Null } else { json!(super::firewall::digest_of(family.of_config(config))) };
+    let digest = if call.parameters.is("running") {
+        Value::Null
+    } else {
+        json!(super::firewall::digest_of(family.of_config(config)))
+    };
     let list = wanted.map(|(id, entry)| {
         let mut shown = shown(family, id, entry);
         shown.insert("digest".to_owned(), digest.clone());
@@ -169,7 +173,9 @@ fn pending(family: Family, sdn: &Sdn, mine: impl Fn(&Entry) -> bool) -> Vec<Valu
         let entry = is.or(wish).filter(|entry| mine(entry))?;
         let mut shown = match is {
             Some(is) => shown(family, id, is),
-            None => Map::from_iter([(family.name().to_owned(), json!(id)), ("type".to_owned(), json!(entry.get("type")))]),
+            None => {
+                Map::from_iter([(family.name().to_owned(), json!(id)), ("type".to_owned(), json!(entry.get("type")))])
+            }
         };
         shown.insert("digest".to_owned(), Value::Null);
         let state = match (wish, is) {
@@ -181,7 +187,8 @@ fn pending(family: Family, sdn: &Sdn, mine: impl Fn(&Entry) -> bool) -> Vec<Valu
         if let Some(state) = state {
             shown.insert("state".to_owned(), json!(state));
             if let Some(wish) = wish {
-                let changed = wish.iter().filter(|(key, value)| *key != "type" && is.and_then(|is| is.get(*key)) != Some(*value));
+                let changed =
+                    wish.iter().filter(|(key, value)| *key != "type" && is.and_then(|is| is.get(*key)) != Some(*value));
                 let changed: Entry = changed.map(|(key, value)| (key.clone(), value.clone())).collect();
                 shown.insert("pending".to_owned(), Value::Object(typed(&changed)));
             }
@@ -236,17 +243,26 @@ fn add(call: &mut Call<'_>) -> Served<Reply> {
             entry.insert("type".to_owned(), "vnet".to_owned());
             let zone = entry.get("zone").and_then(|zone| sdn.wished.zones.get(zone));
             let Some(zone) = zone else {
-                return Err(failed("cannot lookup undefined type! at /usr/share/perl5/PVE/API2/Network/SDN/Vnets.pm line 326.".to_owned()));
+                return Err(failed(
+                    "cannot lookup undefined type! at /usr/share/perl5/PVE/API2/Network/SDN/Vnets.pm line 326."
+                        .to_owned(),
+                ));
             };
-            let tagged = zone.get("type").is_some_and(|kind| matches!(kind.as_str(), "vlan" | "vxlan" | "evpn" | "qinq"));
+            let tagged =
+                zone.get("type").is_some_and(|kind| matches!(kind.as_str(), "vlan" | "vxlan" | "evpn" | "qinq"));
             if tagged && !entry.contains_key("tag") {
                 return Err(failed("missing vlan tag".to_owned()));
             }
         }
         Family::Subnet => {
             entry.insert("type".to_owned(), "subnet".to_owned());
-            let zone = entry.get("vnet").and_then(|vnet| sdn.wished.vnets.get(vnet)).and_then(|vnet| vnet.get("zone").cloned());
-            let Some(zone) = zone else { return Err(failed(format!("vnet '{}' does not exist", entry.get("vnet").map_or("", String::as_str)))) };
+            let zone = entry
+                .get("vnet")
+                .and_then(|vnet| sdn.wished.vnets.get(vnet))
+                .and_then(|vnet| vnet.get("zone").cloned());
+            let Some(zone) = zone else {
+                return Err(failed(format!("vnet '{}' does not exist", entry.get("vnet").map_or("", String::as_str))));
+            };
             let cidr = id.strip_prefix(&format!("{zone}-")).unwrap_or(&id).replacen('-', "/", 1);
             entry.insert("zone".to_owned(), zone);
             entry.insert("cidr".to_owned(), cidr);
@@ -302,7 +318,9 @@ fn remove(call: &mut Call<'_>) -> Served<Reply> {
     };
     if let Some((user, _)) = user {
         let text = match family {
-            Family::Zone => format!("zone {id} is used by vnet {user} at /usr/share/perl5/PVE/Network/SDN/Zones/Plugin.pm line 149."),
+            Family::Zone => format!(
+                "zone {id} is used by vnet {user} at /usr/share/perl5/PVE/Network/SDN/Zones/Plugin.pm line 149."
+            ),
             _ => format!("Can't delete vnet if subnets exists"),
         };
         return Err(failed(text));
@@ -325,7 +343,11 @@ fn apply(call: &mut Call<'_>) -> Served<Reply> {
     let work = Work::new("reloadnetworkall", "", call.entry).then(after, move |cluster, task| {
         for name in names {
             let up = cluster.node_index(&name).is_some_and(|node| cluster.lives(node));
-            let line = if up { format!("{name}: reloading network config") } else { format!("{name}: reload failed: No route to host") };
+            let line = if up {
+                format!("{name}: reloading network config")
+            } else {
+                format!("{name}: reload failed: No route to host")
+            };
             cluster.log(task, line);
         }
         Ok(())

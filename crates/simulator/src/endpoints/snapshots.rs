@@ -70,10 +70,12 @@ fn possible(cluster: &Cluster, vmid: u32, name: &str) -> Result<(), String> {
     if guest.config.snapshots.contains_key(name) {
         return Err(format!("snapshot name '{name}' already used"));
     }
-    let able = guest.config.drives().filter(|(key, drive)| !drive.is_cdrom() && !key.starts_with("unused")).all(|(_, drive)| {
-        let format = cluster.volume(&drive.volume, guest.node).map_or("raw", |volume| volume.format.as_str());
-        drive.storage().and_then(|id| cluster.storages.get(id)).is_none_or(|storage| storage.snapshots(format))
-    });
+    let able = guest.config.drives().filter(|(key, drive)| !drive.is_cdrom() && !key.starts_with("unused")).all(
+        |(_, drive)| {
+            let format = cluster.volume(&drive.volume, guest.node).map_or("raw", |volume| volume.format.as_str());
+            drive.storage().and_then(|id| cluster.storages.get(id)).is_none_or(|storage| storage.snapshots(format))
+        },
+    );
     if able { Ok(()) } else { Err("snapshot feature is not available".to_owned()) }
 }
 
@@ -111,7 +113,8 @@ fn rollback(call: &mut Call<'_>) -> Served<Reply> {
         .then(after, move |cluster, _| {
             cluster.stop_guest(vmid);
             let guest = cluster.change_or_fail(vmid)?;
-            let snapshot = guest.config.snapshots.get(&name).ok_or_else(|| format!("snapshot '{name}' does not exist"))?;
+            let snapshot =
+                guest.config.snapshots.get(&name).ok_or_else(|| format!("snapshot '{name}' does not exist"))?;
             let saved = snapshot.vmstate;
             guest.config.entries = snapshot.entries.clone();
             guest.config.set("parent", &name);
@@ -121,8 +124,13 @@ fn rollback(call: &mut Call<'_>) -> Served<Reply> {
             Ok(())
         });
     if starts {
-        work = work.then(start, move |cluster, task| {
-            if cluster.guests.get(&vmid).is_some_and(Guest::runs) { Ok(()) } else { power::run(cluster, vmid, task) }
+        // A start of its own, whose warnings stand in no log of this task.
+        work = work.then(start, move |cluster, _| {
+            if !cluster.guests.get(&vmid).is_some_and(Guest::runs) {
+                power::startable(cluster, vmid)?;
+                cluster.start_guest(vmid);
+            }
+            Ok(())
         });
     }
     call.fork(work)
@@ -148,7 +156,9 @@ fn delete(call: &mut Call<'_>) -> Served<Reply> {
             let node = guest.node;
             let gone = guest.config.snapshots.remove(&name).unwrap_or_default();
             let mut parents = vec![];
-            for snapshot in guest.config.snapshots.values_mut().filter(|snapshot| snapshot.parent.as_deref() == Some(name.as_str())) {
+            for snapshot in
+                guest.config.snapshots.values_mut().filter(|snapshot| snapshot.parent.as_deref() == Some(name.as_str()))
+            {
                 snapshot.parent.clone_from(&gone.parent);
             }
             if guest.config.get("parent") == Some(name.as_str()) {

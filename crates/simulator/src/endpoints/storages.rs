@@ -48,7 +48,10 @@ fn shown_config(call: &Call<'_>, storage: &Storage) -> Value {
     shown.insert("storage".to_owned(), json!(storage.id));
     shown.insert("type".to_owned(), json!(storage.kind));
     shown.insert("content".to_owned(), json!(storage.content));
-    shown.insert("digest".to_owned(), json!(super::firewall::digest_of(&call.cluster.storages.keys().collect::<Vec<_>>())));
+    shown.insert(
+        "digest".to_owned(),
+        json!(super::firewall::digest_of(&call.cluster.storages.keys().collect::<Vec<_>>())),
+    );
     if storage.is_files() {
         shown.insert("path".to_owned(), json!(storage.path()));
     }
@@ -63,12 +66,20 @@ fn shown_config(call: &Call<'_>, storage: &Storage) -> Value {
 }
 
 fn visible(call: &Call<'_>, storage: &Storage) -> bool {
-    call.cluster.may_any(&call.caller, &format!("/storage/{}", storage.id), &["Datastore.Audit", "Datastore.AllocateSpace"])
+    call.cluster.may_any(
+        &call.caller,
+        &format!("/storage/{}", storage.id),
+        &["Datastore.Audit", "Datastore.AllocateSpace"],
+    )
 }
 
 fn configs(call: &mut Call<'_>) -> Served<Reply> {
     let kind = call.parameters.get("type");
-    let seen = call.cluster.storages.values().filter(|storage| visible(call, storage) && kind.is_none_or(|kind| kind == storage.kind));
+    let seen = call
+        .cluster
+        .storages
+        .values()
+        .filter(|storage| visible(call, storage) && kind.is_none_or(|kind| kind == storage.kind));
     Ok(Reply::from(Value::Array(seen.map(|storage| shown_config(call, storage)).collect())))
 }
 
@@ -95,7 +106,8 @@ fn add(call: &mut Call<'_>) -> Served<Reply> {
 fn change(call: &mut Call<'_>, id: &str) -> Served<()> {
     let names = call.parameters.list("nodes");
     let unknown = |name: &String| Refusal::die(format!("no such cluster node '{name}'"));
-    let nodes: Served<Vec<usize>> = names.iter().map(|name| call.cluster.node_index(name).ok_or_else(|| unknown(name))).collect();
+    let nodes: Served<Vec<usize>> =
+        names.iter().map(|name| call.cluster.node_index(name).ok_or_else(|| unknown(name))).collect();
     let nodes = nodes?;
     let storage = call.cluster.storages.get_mut(id).ok_or_else(|| absent(id))?;
     for (key, values) in &call.parameters.0 {
@@ -200,7 +212,8 @@ fn volume(call: &mut Call<'_>) -> Served<Reply> {
     let volid = volid(call);
     let there = call.cluster.volume(&volid, call.node);
     let there = there.ok_or_else(|| Refusal::die(format!("volume '{volid}' does not exist")))?;
-    let mut shown = json!({ "size": there.size, "used": there.size, "format": there.format, "path": format!("/{volid}") });
+    let mut shown =
+        json!({ "size": there.size, "used": there.size, "format": there.format, "path": format!("/{volid}") });
     if let Some(parent) = &there.parent {
         shown["parent"] = json!(parent);
     }
@@ -243,12 +256,21 @@ fn place(call: &Call<'_>, name: &str) -> Served<String> {
     let content = call.text("content");
     call.need(&format!("/storage/{}", storage.id), "Datastore.AllocateTemplate")?;
     if !storage.is_files() {
-        return Err(Refusal::die(format!("can't upload to storage type '{}', not a file based storage!", storage.kind)));
+        return Err(Refusal::die(format!(
+            "can't upload to storage type '{}', not a file based storage!",
+            storage.kind
+        )));
     }
     if !storage.has(content) {
         return Err(Refusal::die(format!("storage '{}' does not support '{content}' content", storage.id)));
     }
-    let name: String = name.rsplit(['/', '\\']).next().unwrap_or(name).chars().map(|letter| if letter.is_whitespace() { '_' } else { letter }).collect();
+    let name: String = name
+        .rsplit(['/', '\\'])
+        .next()
+        .unwrap_or(name)
+        .chars()
+        .map(|letter| if letter.is_whitespace() { '_' } else { letter })
+        .collect();
     if !extension(content, &name) {
         return Err(Refusal::parameter("filename", "wrong file extension"));
     }
@@ -271,33 +293,35 @@ fn download(call: &mut Call<'_>) -> Served<Reply> {
     let size = known.as_ref().map_or(ANY_IMAGE, |download| download.size);
     let there = call.cluster.volume(&volid, node).is_some();
     let after = if there { Duration::ZERO } else { call.cluster.copying(size, call.cluster.network_speed(node)) };
-    let work = Work::new("download", &name, node).then(after, move |cluster, task| {
-        cluster.log(task, format!("downloading {url} to {volid}"));
-        if let Some(volume) = cluster.volume(&volid, node) {
-            return match &checksum {
-                None => Err("refusing to override existing file".to_owned()),
-                Some(checksum) if volume.checksums.get(&algorithm).is_none_or(|known| known == checksum) => {
-                    cluster.log(task, "file already exists with correct checksum, no need to download");
-                    Ok(())
-                }
-                Some(_) => Err("mismatch - existing file's checksum mismatch, aborting".replace("mismatch - existing file's ", "")),
-            };
-        }
-        if let Some(error) = known.as_ref().and_then(|known| known.error.clone()) {
-            return Err(format!("download failed: {error}"));
-        }
-        let right = known.as_ref().and_then(|known| known.checksums.get(&algorithm)).or(checksum.as_ref());
-        if let (Some(right), Some(wanted)) = (right, &checksum)
-            && right != wanted
-        {
-            return Err(format!("checksum mismatch: got '{right}' != expect '{wanted}'"));
-        }
-        let mut volume = Volume::file(size, &content, &volid);
-        if let Some(right) = right {
-            volume.checksums.insert(algorithm, right.clone());
-        }
-        cluster.put_volume(&volid, node, volume)
-    });
+    let work =
+        Work::new("download", &name, node).then(after, move |cluster, task| {
+            cluster.log(task, format!("downloading {url} to {volid}"));
+            if let Some(volume) = cluster.volume(&volid, node) {
+                return match &checksum {
+                    None => Err("refusing to override existing file".to_owned()),
+                    Some(checksum) if volume.checksums.get(&algorithm).is_none_or(|known| known == checksum) => {
+                        cluster.log(task, "file already exists with correct checksum, no need to download");
+                        Ok(())
+                    }
+                    Some(_) => Err("mismatch - existing file's checksum mismatch, aborting"
+                        .replace("mismatch - existing file's ", "")),
+                };
+            }
+            if let Some(error) = known.as_ref().and_then(|known| known.error.clone()) {
+                return Err(format!("download failed: {error}"));
+            }
+            let right = known.as_ref().and_then(|known| known.checksums.get(&algorithm)).or(checksum.as_ref());
+            if let (Some(right), Some(wanted)) = (right, &checksum)
+                && right != wanted
+            {
+                return Err(format!("checksum mismatch: got '{right}' != expect '{wanted}'"));
+            }
+            let mut volume = Volume::file(size, &content, &volid);
+            if let Some(right) = right {
+                volume.checksums.insert(algorithm, right.clone());
+            }
+            cluster.put_volume(&volid, node, volume)
+        });
     call.fork(work)
 }
 

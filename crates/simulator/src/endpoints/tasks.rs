@@ -22,9 +22,16 @@ const BROADCAST: usize = 32 * 1024;
 fn parses(upid: &str) -> bool {
     let parts: Vec<&str> = upid.split(':').collect();
     let hex = |at: usize, digits: std::ops::RangeInclusive<usize>| {
-        parts.get(at).is_some_and(|part| digits.contains(&part.len()) && part.bytes().all(|digit| digit.is_ascii_hexdigit()))
+        parts
+            .get(at)
+            .is_some_and(|part| digits.contains(&part.len()) && part.bytes().all(|digit| digit.is_ascii_hexdigit()))
     };
-    parts.len() == 9 && parts.first() == Some(&"UPID") && hex(2, 8..=8) && hex(3, 8..=9) && hex(4, 8..=8) && parts.last() == Some(&"")
+    parts.len() == 9
+        && parts.first() == Some(&"UPID")
+        && hex(2, 8..=8)
+        && hex(3, 8..=9)
+        && hex(4, 8..=8)
+        && parts.last() == Some(&"")
 }
 
 /// The task of the path, if the caller may see it.
@@ -77,7 +84,9 @@ fn log(call: &mut Call<'_>) -> Served<Reply> {
         Err(refusal) if refusal == unknown => return Ok(Reply::from(json!([])).of(0)),
         Err(refusal) => return Err(refusal),
     };
-    let page = |name: &str, default: usize| call.parameters.number(name).and_then(|value| usize::try_from(value).ok()).unwrap_or(default);
+    let page = |name: &str, default: usize| {
+        call.parameters.number(name).and_then(|value| usize::try_from(value).ok()).unwrap_or(default)
+    };
     let (start, limit) = (page("start", 0), page("limit", 50));
     let lines = call.cluster.tasks.list.get(number).map_or(&[][..], |task| &task.log);
     let limit = if limit == 0 { lines.len() } else { limit };
@@ -97,7 +106,9 @@ fn stop(call: &mut Call<'_>) -> Served<Reply> {
 fn list(call: &mut Call<'_>) -> Served<Reply> {
     let source = call.parameters.get("source").unwrap_or("archive");
     let all = call.may(&format!("/nodes/{}", call.cluster.node_name(call.node)), "Sys.Audit");
-    let page = |name: &str, default: usize| call.parameters.number(name).and_then(|value| usize::try_from(value).ok()).unwrap_or(default);
+    let page = |name: &str, default: usize| {
+        call.parameters.number(name).and_then(|value| usize::try_from(value).ok()).unwrap_or(default)
+    };
     let kept: Vec<&Task> = call
         .cluster
         .tasks
@@ -108,7 +119,8 @@ fn list(call: &mut Call<'_>) -> Served<Reply> {
         .filter(|task| source == "all" || (source == "active") == task.exit.is_none())
         .filter(|task| is_wanted(call, task))
         .collect();
-    let list: Vec<Value> = kept.iter().skip(page("start", 0)).take(page("limit", 50)).map(|task| entry(call, task)).collect();
+    let list: Vec<Value> =
+        kept.iter().skip(page("start", 0)).take(page("limit", 50)).map(|task| entry(call, task)).collect();
     Ok(Reply::from(Value::Array(list)).of(kept.len()))
 }
 
@@ -125,7 +137,9 @@ fn is_wanted(call: &Call<'_>, task: &Task) -> bool {
     parameters.get("vmid").is_none_or(|vmid| vmid == task.id)
         && parameters.get("typefilter").is_none_or(|kind| kind == task.kind)
         && parameters.get("userfilter").is_none_or(|user| task.caller.name().contains(user))
-        && parameters.get("statusfilter").is_none_or(|filter| task.exit.is_none() || items(filter).any(|one| one == status(task)))
+        && parameters
+            .get("statusfilter")
+            .is_none_or(|filter| task.exit.is_none() || items(filter).any(|one| one == status(task)))
         && (!parameters.is("errors") || task.exit.is_some() && !task.is_ok())
         && since.is_none_or(|since| task.start.seconds() >= since)
         && until.is_none_or(|until| task.start.seconds() <= until)
