@@ -131,7 +131,10 @@ impl Step<Site> for Place {
 
     async fn unmake(&self, cx: &Site, run: &mut Run<Site>, _memo: Option<Placed>) -> Result<Outcome<()>, Fault> {
         let server = work(cx, run).await?.id;
-        store::servers::unplace(run.tx().await?, server).await?;
+        let tx = run.tx().await?;
+        store::servers::unplace(tx, server).await?;
+        // The request has claimed them; where no host was found, no later step was reached that would give them back.
+        store::addresses::release(tx, server).await?;
         Ok(Outcome::done(()))
     }
 }

@@ -84,3 +84,15 @@ async fn a_repeated_claim_finds_what_it_has_and_regions_do_not_share() {
         "a region without numbers names guests as ever"
     );
 }
+
+#[tokio::test]
+async fn a_server_that_finds_no_room_leaves_nothing() {
+    let stage = Stage::set().await;
+    stage.run("UPDATE hosts SET state = 'maintenance'").await;
+    let server = stage.order("web").await;
+    stage.settle().await;
+    assert!(stage.one::<bool>(&format!("SELECT deleted_at IS NOT NULL FROM servers WHERE id = {server}")).await);
+    for held in ["reservations", "addresses WHERE server_id IS NOT NULL", "guest_numbers WHERE freed_at IS NULL"] {
+        assert_eq!(stage.one::<i64>(&format!("SELECT count(*) FROM {held}")).await, 0, "{held}");
+    }
+}
