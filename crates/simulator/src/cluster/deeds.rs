@@ -95,11 +95,12 @@ impl Cluster {
         for volid in volumes {
             let shared =
                 volid.split_once(':').and_then(|(id, _)| self.storages.get(id)).is_none_or(|storage| storage.shared);
-            if !shared && self.owner_of(&volid, from) == Some(vmid) {
-                if let Some(volume) = self.free(&volid, from) {
-                    // A target without room was refused before; a deed of the script may overfill.
-                    let _ = self.put_volume(&volid, to, volume);
-                }
+            if !shared
+                && self.owner_of(&volid, from) == Some(vmid)
+                && let Some(volume) = self.free(&volid, from)
+            {
+                // A target without room was refused before; a deed of the script may overfill.
+                let _ = self.put_volume(&volid, to, volume);
             }
         }
         if let Some(guest) = self.change(vmid) {

@@ -128,14 +128,18 @@ fn entry<'a>(call: &'a Call<'_>, guest: &'a Guest, last: crate::clock::Time) -> 
 
 fn nodes(call: &Call<'_>, entries: &mut Vec<String>) {
     let cluster = &call.cluster;
-    for (number, node) in cluster.nodes.iter().enumerate() {
+    let mut used = vec![2_u64 << 30; cluster.nodes.len()];
+    for guest in cluster.guests.values().filter(|guest| guest.runs()) {
+        if let Some(used) = used.get_mut(guest.node) {
+            *used += guest.memory();
+        }
+    }
+    for (node, used) in cluster.nodes.iter().zip(used) {
         let mut entry = json!({
             "id": format!("node/{}", node.name), "type": "node", "node": node.name, "level": "", "cgroup-mode": 2,
             "status": if node.online { "online" } else { "offline" },
         });
         if node.online && call.may(&format!("/nodes/{}", node.name), "Sys.Audit") {
-            let running = cluster.guests.values().filter(|guest| guest.node == number && guest.runs());
-            let used = running.map(Guest::memory).sum::<u64>() + (2 << 30);
             entry["cpu"] = json!(0.05);
             entry["maxcpu"] = json!(node.spec.cpus);
             entry["mem"] = json!(used.min(node.spec.memory));

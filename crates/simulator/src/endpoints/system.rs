@@ -10,6 +10,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     at("GET", "/nodes", nodes),
     at("GET", "/nodes/{node}/status", status),
     at("GET", "/nodes/{node}/network", network),
+    at("GET", "/nodes/{node}/time", time),
     at("GET", "/nodes/{node}/certificates/info", certificates),
     at("GET", "/nodes/{node}/services", |_| Ok(Reply::from(json!([])))),
     at("GET", "/cluster/status", cluster_status),
@@ -23,6 +24,11 @@ const ROOT: u64 = 100 << 30;
 fn version(call: &mut Call<'_>) -> Served<Reply> {
     let version = &call.cluster.version;
     Ok(Reply::from(json!({ "version": version.text, "release": version.release(), "repoid": "c412f00d0c412f00" })))
+}
+
+fn time(call: &mut Call<'_>) -> Served<Reply> {
+    let now = call.cluster.now.seconds();
+    Ok(Reply::from(json!({ "time": now, "localtime": now, "timezone": "Etc/UTC" })))
 }
 
 fn nodes(call: &mut Call<'_>) -> Served<Reply> {
