@@ -90,9 +90,7 @@ impl Site {
     /// The server's row; a bug if there is none, because rows outlive their workflows.
     pub async fn server(&self, id: ServerId) -> Result<Work, Fault> {
         let mut connection = self.store.connection().await?;
-        store::servers::work(&mut connection, id)
-            .await?
-            .ok_or_else(|| Fault::bug(format!("BUG: server {id} has a running workflow and no row")))
+        server_within(&mut connection, id).await
     }
 
     /// The mark of a server's guest.
@@ -120,6 +118,13 @@ impl Site {
     pub fn image(&self, image: ImageId) -> ImageRef {
         ImageRef { installation: self.installation, image }
     }
+}
+
+/// The server's row as a transaction sees it; a bug if there is none, because rows outlive their workflows.
+pub async fn server_within(connection: &mut store::Connection, id: ServerId) -> Result<Work, Fault> {
+    store::servers::work(connection, id)
+        .await?
+        .ok_or_else(|| Fault::bug(format!("BUG: server {id} has a running workflow and no row")))
 }
 
 /// What a server should have of its host.

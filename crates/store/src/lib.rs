@@ -9,7 +9,9 @@
 use model::ids::TeamId;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
+use std::pin::Pin;
 use std::str::FromStr;
+use std::task::{Context, Poll};
 
 pub mod actions;
 pub mod addresses;
@@ -66,11 +68,41 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// A transaction; rolls back when dropped.
 pub type Tx = Transaction<'static, Postgres>;
 
+/// A connection, in a transaction or not.
+pub type Connection = sqlx::PgConnection;
+
 /// The handle to the database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
     shelf: std::sync::Arc<catalogue::shelf::Place>,
+}
+
+/// A beginning that is carried to its end whether or not somebody waits for it.
+struct Whole(Option<Beginning>);
+
+type Beginning = Pin<Box<dyn Future<Output = sqlx::Result<Tx>> + Send>>;
+
+impl Future for Whole {
+    type Output = sqlx::Result<Tx>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(beginning) = &mut self.0 else { return Poll::Ready(Err(sqlx::Error::WorkerCrashed)) };
+        let begun = beginning.as_mut().poll(context);
+        if begun.is_ready() {
+            self.0 = None;
+        }
+        begun
+    }
+}
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        // Without a runtime there is nothing left that could use the connection.
+        if let (Some(beginning), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(beginning);
+        }
+    }
 }
 
 /// The schema, up and down.
@@ -80,7 +112,11 @@ impl Store {
     /// Connects to `url` (`postgres://…`, or a socket directory as `postgres:///name?host=/dir`) with at most
     /// `connections` connections.
     pub async fn connect(url: &str, connections: u32) -> Result<Self> {
-        let options = PgConnectOptions::from_str(url)?.application_name("cairnd");
+        // Every statement is used again and again, and none gains from knowing its values: planning a large one anew costs
+        // more than running it, and left to itself PostgreSQL does so five times on each connection.
+        let options = PgConnectOptions::from_str(url)?
+            .application_name("cairnd")
+            .options([("plan_cache_mode", "force_generic_plan")]);
         let pool =
             PgPoolOptions::new().max_connections(connections).test_before_acquire(false).connect_with(options).await?;
         Ok(Self { pool, shelf: std::sync::Arc::default() })
@@ -110,12 +146,12 @@ impl Store {
     ///
     /// A client that goes away drops the future of its request. Dropped between sending BEGIN and hearing its answer, sqlx
     /// 0.9 does not know that a transaction is open, and gives the connection back to the pool with it: with the role and
-    /// the team of one request, for the next one to run in. So beginning is a task of its own; if its transaction is not
-    /// wanted any more, it is dropped whole, which rolls it back.
+    /// the team of one request, for the next one to run in. So a beginning that nobody waits for any more
+    /// goes on as a task of its own; its transaction is then dropped whole, which rolls it back.
     async fn begin_whole(&self, statement: String) -> Result<Tx> {
         let pool = self.pool.clone();
-        let begun = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(statement)).await });
-        Ok(begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??)
+        let beginning = Box::pin(async move { pool.begin_with(AssertSqlSafe(statement)).await });
+        Ok(Whole(Some(beginning)).await?)
     }
 
     /// Begins a transaction that can see and write only `team`'s rows. One round trip.

@@ -1,9 +1,10 @@
 //! What a team may have and what it has reserved, read under the lock that orders its creates.
 
 use crate::{Result, Tx};
-use model::ids::TeamId;
+use model::ids::{ServerId, TeamId};
 use model::quota::{Limits, Usage};
 use sqlx::Row as _;
+use uuid::Uuid;
 
 /// A team's limits and what its servers have reserved. Snapshots and keys are counted by their own aggregates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,19 @@ fn read(row: &sqlx::postgres::PgRow) -> Result<Quota> {
 /// Locks the quota of the transaction's team and sums its reservations; one round trip, two snapshots.
 pub async fn lock(tx: &mut Tx) -> Result<Quota> {
     read(&sqlx::query("SELECT * FROM lock_quota()").fetch_one(&mut **tx).await?)
+}
+
+/// Claims one address of each of `pools` for each of `servers`, then locks the quota as [`lock`] does; one round trip.
+/// Also how many addresses were missing, because the pools are exhausted; the caller then gives up and rolls back.
+pub async fn claim_and_lock(tx: &mut Tx, team: TeamId, servers: &[ServerId], pools: &[Uuid]) -> Result<(i64, Quota)> {
+    let ids: Vec<i32> = servers.iter().map(|server| server.0).collect();
+    let row = sqlx::query("SELECT * FROM claim_and_lock($1, $2, $3)")
+        .bind(team.0)
+        .bind(ids)
+        .bind(pools)
+        .fetch_one(&mut **tx)
+        .await?;
+    Ok((row.try_get("missing")?, read(&row)?))
 }
 
 /// The same without the lock, for showing.

@@ -166,6 +166,8 @@ pub struct Leased {
     pub direction: Direction,
     /// The name of the step that is next; `None` before the first commit.
     pub step_name: Option<String>,
+    /// The furthest step that may have begun since the last commit.
+    pub reach: Option<String>,
     /// How often the present half of the present step was tried.
     pub attempt: i32,
     /// How many of the latest attempts in a row ended in a fault.
@@ -442,6 +444,7 @@ fn read_leased(row: &PgRow) -> Result<Leased> {
         input: row.try_get("input")?,
         direction: Direction::read(row.try_get("direction")?)?,
         step_name: row.try_get("step_name")?,
+        reach: row.try_get("reach")?,
         attempt: row.try_get("attempt")?,
         faults: row.try_get("faults")?,
         task: row.try_get("task")?,

@@ -59,6 +59,12 @@ impl NewWorkflow {
         self.new.id
     }
 
+    /// The row itself, for a statement that writes more than the workflow.
+    pub fn into_row(self) -> store::Result<New> {
+        self.written.map_err(store::Error::Corrupt)?;
+        Ok(self.new)
+    }
+
     /// Writes it down in the caller's transaction; a worker sees it at the commit.
     pub async fn insert(self, tx: &mut Tx) -> store::Result<Inserted> {
         self.insert_at(tx, None).await

@@ -2,7 +2,7 @@
 
 use crate::engine::Inner;
 use crate::outcome::{Fault, FaultKind, Followed, Outcome, Refusal, TaskEnd, TaskName, TaskState};
-use crate::{CANCEL, Definition, End, Ended, Run, Shape, UNMAKE, Unwinding, World, measure};
+use crate::{CANCEL, Definition, End, Ended, Run, Shape, UNMAKE, Unwinding, Weight, World, measure};
 use futures_util::FutureExt;
 use serde_json::Value;
 use std::panic::AssertUnwindSafe;
@@ -41,6 +41,18 @@ pub(crate) struct Drive<'e, W: World> {
     task_abandoned: bool,
     /// The deadline of unmaking begins with the next commit.
     turned: bool,
+    /// Ends that the next commit writes down beside its own.
+    pending: Vec<Record>,
+    /// The open transaction is that of several steps: what to go back to if it comes to nothing.
+    shared: Option<Shared>,
+    /// Steps shared a transaction that came to nothing; from now on each has its own.
+    singly: bool,
+}
+
+/// Where the first of several steps that share a transaction began.
+struct Shared {
+    before: Leased,
+    pending: usize,
 }
 
 impl<'e, W: World> Drive<'e, W> {
@@ -48,7 +60,18 @@ impl<'e, W: World> Drive<'e, W> {
         let run = Run::new(engine.store.clone(), engine.options.clock.clone(), row);
         let children_unknown = run.row.busy_children > 0;
         let patience = engine.patience();
-        Self { engine, definition, run, patience, children_unknown, task_abandoned: false, turned: false }
+        Self {
+            engine,
+            definition,
+            run,
+            patience,
+            children_unknown,
+            task_abandoned: false,
+            turned: false,
+            pending: Vec::new(),
+            shared: None,
+            singly: false,
+        }
     }
 
     /// Runs steps until there is a reason to part.
@@ -61,6 +84,9 @@ impl<'e, W: World> Drive<'e, W> {
         }
         loop {
             if draining.is_cancelled() {
+                if !self.pending.is_empty() && self.run.tx.is_none() {
+                    self.commit(None, Change::default()).await;
+                }
                 return Parting::Ours;
             }
             match self.advance(draining).await {
@@ -73,7 +99,8 @@ impl<'e, W: World> Drive<'e, W> {
     /// A step that the row has progress of and this release does not have.
     fn unknown_step(&self) -> Option<String> {
         let recorded = self.run.row.steps.iter().map(|step| step.name.as_str());
-        let names = self.run.row.step_name.as_deref().into_iter().chain(recorded);
+        let row = &self.run.row;
+        let names = row.step_name.as_deref().into_iter().chain(row.reach.as_deref()).chain(recorded);
         names.into_iter().find(|name| self.definition.position(name).is_none()).map(str::to_owned)
     }
 
@@ -126,7 +153,7 @@ impl<'e, W: World> Drive<'e, W> {
     }
 
     /// The place of the step that is next: the first that is not made, or the last that is not unmade of those up to
-    /// where `make` got. The present one counts even without a record: its worker may have died after its effect.
+    /// where `make` got. What was within reach counts even without a record: its worker may have died after its effect.
     fn position(&self) -> Option<usize> {
         let row = &self.run.row;
         let done =
@@ -134,8 +161,13 @@ impl<'e, W: World> Drive<'e, W> {
         match row.direction {
             Direction::Make => (0..self.definition.steps.len()).find(|index| !done(*index)),
             Direction::Unmake => {
-                let reached = row.steps.iter().map(|step| step.name.as_str()).chain(row.step_name.as_deref());
-                let furthest = reached.filter_map(|name| self.definition.position(name)).max().unwrap_or(0);
+                let reached = row.steps.iter().map(|step| step.name.as_str());
+                let furthest = reached
+                    .chain(row.step_name.as_deref())
+                    .chain(row.reach.as_deref())
+                    .filter_map(|name| self.definition.position(name))
+                    .max()
+                    .unwrap_or(0);
                 (0..=furthest).rev().find(|index| !done(*index))
             }
         }
@@ -170,6 +202,12 @@ impl<'e, W: World> Drive<'e, W> {
         let outcome = guarded(self.name(index), self.half_step(index)).await;
         let (kind, name, direction) = (self.definition.kind, self.name(index), self.run.row.direction);
         measure::step(kind, name, direction, &outcome, began.elapsed());
+        if self.shared.is_some() && !matches!(outcome, Ok(Outcome::Done(_))) {
+            self.roll_back().await;
+            self.singly = true;
+            self.take_back(None);
+            return Next::Onwards;
+        }
         match outcome {
             Ok(Outcome::Done(memo)) => self.done(index, memo, began).await,
             Ok(Outcome::Wait { why, after }) => {
@@ -270,9 +308,58 @@ impl<'e, W: World> Drive<'e, W> {
         match self.position() {
             Some(following) => {
                 self.run.row.step_name = Some(self.name(following).to_owned());
+                if self.goes_on_in_it(following) {
+                    let pending = self.pending.len();
+                    self.shared.get_or_insert(Shared { before, pending });
+                    self.pending.push(record);
+                    return Next::Onwards;
+                }
+                if self.may_be_later(index, following) {
+                    self.pending.push(record);
+                    return Next::Onwards;
+                }
                 self.commit_or(before, Some(record), Change { then: Then::GoOn, ..Change::default() }).await
             }
             None => self.end(self.natural_end(), Some(record), Some(before)).await,
+        }
+    }
+
+    /// Whether the open transaction is the next step's as well.
+    fn goes_on_in_it(&self, following: usize) -> bool {
+        !self.singly && self.run.tx.is_some() && self.definition.steps[following].weight() == Weight::Rows
+    }
+
+    /// Whether the end of a step may be written down with a later one's.
+    fn may_be_later(&self, index: usize, following: usize) -> bool {
+        let row = &self.run.row;
+        let covered = || row.reach.as_deref().and_then(|name| self.definition.position(name)) >= Some(following);
+        self.definition.steps[index].weight() == Weight::Light
+            && self.run.tx.is_none()
+            && (row.direction == Direction::Unmake || covered())
+    }
+
+    /// The furthest step that may begin before the next commit but one: past steps whose ends are written down later.
+    fn reach(&self) -> Option<String> {
+        let row = &self.run.row;
+        if row.direction == Direction::Unmake {
+            return row.reach.clone();
+        }
+        let named = row.step_name.as_deref().map(|name| self.definition.position(name));
+        let Some(mut furthest) = named.unwrap_or(Some(0)) else { return row.reach.clone() };
+        while self.definition.steps[furthest].weight() == Weight::Light && furthest + 1 < self.definition.steps.len() {
+            furthest += 1;
+        }
+        Some(self.name(furthest).to_owned())
+    }
+
+    /// The row in memory as it was before what was not written: before the first step of a shared transaction, or as
+    /// `before` has it.
+    fn take_back(&mut self, before: Option<Leased>) {
+        if let Some(shared) = self.shared.take() {
+            self.pending.truncate(shared.pending);
+            self.run.row = shared.before;
+        } else if let Some(before) = before {
+            self.run.row = before;
         }
     }
 
@@ -304,7 +391,7 @@ impl<'e, W: World> Drive<'e, W> {
             Err(fault) => Err(fault),
         };
         if let Err(fault) = told {
-            self.run.row = before;
+            self.take_back(Some(before));
             return self.fault(Some(index), fault).await;
         }
         if self.definition.shape == Shape::Action(Unwinding::Never) {
@@ -380,9 +467,8 @@ impl<'e, W: World> Drive<'e, W> {
         };
         let index = record.as_ref().map(|record| record.index);
         if let Err(fault) = told {
-            if let Some(before) = before {
-                self.run.row = before;
-            }
+            self.singly = true;
+            self.take_back(before);
             return self.fault(index, fault).await;
         }
         self.run.row.task = None;
@@ -419,7 +505,8 @@ impl<'e, W: World> Drive<'e, W> {
             attempts: self.run.row.attempt,
             state,
             memo,
-            since: self.engine.elapsed(began),
+            began,
+            ended: Instant::now(),
         }
     }
 
@@ -434,6 +521,8 @@ impl<'e, W: World> Drive<'e, W> {
         match self.try_commit(record.as_ref(), &change).await {
             Ok(kept) => {
                 self.turned = false;
+                self.pending.clear();
+                self.shared = None;
                 if kept {
                     return Next::Onwards;
                 }
@@ -452,7 +541,8 @@ impl<'e, W: World> Drive<'e, W> {
             // answer that was lost, a refused record of a fault) has to be read afresh.
             Err(error) if change.last_error.is_none() && store::workflow::is_refusal(&error) => {
                 self.turned &= before.direction == Direction::Unmake;
-                self.run.row = before;
+                self.singly = true;
+                self.take_back(Some(before));
                 let index = record.map(|record| record.index);
                 Box::pin(self.fault(index, error.into())).await
             }
@@ -465,6 +555,7 @@ impl<'e, W: World> Drive<'e, W> {
     }
 
     async fn try_commit(&mut self, record: Option<&Record>, change: &Change<'_>) -> store::Result<bool> {
+        let reach = self.reach();
         let row = &self.run.row;
         let position = row.step_name.as_deref().and_then(|name| self.definition.position(name)).unwrap_or(0);
         let commit = Commit {
@@ -481,15 +572,8 @@ impl<'e, W: World> Drive<'e, W> {
             last_error: change.last_error,
             refusal: row.refusal.as_ref(),
             turned: self.turned,
-            record: record.map(|record| StepRecord {
-                direction: record.direction,
-                name: self.definition.steps[record.index].name(),
-                index: i32::try_from(record.index).unwrap_or(i32::MAX),
-                state: record.state,
-                attempts: record.attempts,
-                since: record.since,
-                memo: record.memo.as_ref(),
-            }),
+            reach: reach.as_deref(),
+            records: self.pending.iter().chain(record).map(|record| self.written(record)).collect(),
             wake_version: row.wake_version,
             then: change.then,
         };
@@ -508,9 +592,23 @@ impl<'e, W: World> Drive<'e, W> {
             },
             None => store::workflow::commit(self.engine.store.pool(), &commit, now).await?,
         };
+        self.run.row.reach = reach;
         self.run.row.wishes = committed.wishes;
         self.run.row.wake_version = committed.wake_version;
         Ok(committed.kept)
+    }
+
+    fn written<'r>(&self, record: &'r Record) -> StepRecord<'r> {
+        StepRecord {
+            direction: record.direction,
+            name: self.definition.steps[record.index].name(),
+            index: i32::try_from(record.index).unwrap_or(i32::MAX),
+            state: record.state,
+            attempts: record.attempts,
+            began: self.engine.elapsed(record.began),
+            ended: self.engine.elapsed(record.ended),
+            memo: record.memo.as_ref(),
+        }
     }
 }
 
@@ -534,7 +632,8 @@ struct Record {
     attempts: i32,
     state: &'static str,
     memo: Option<Value>,
-    since: Duration,
+    began: Instant,
+    ended: Instant,
 }
 
 /// The product's code, whose panic is a bug of this one workflow and nothing else.

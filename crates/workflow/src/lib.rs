@@ -28,6 +28,6 @@ pub use definition::{Definition, Kind, Misdefined, Registry, Released, Shape, Un
 pub use engine::{Engine, Idle, Options};
 pub use outcome::{Fault, FaultKind, Followed, Outcome, Refusal, TaskEnd, TaskName, TaskState};
 pub use run::Run;
-pub use step::{AnyStep, Recorded, Step, Steps, erased};
+pub use step::{AnyStep, Recorded, Step, Steps, Weight, erased};
 pub use store::workflow::{CANCEL, Direction, Inserted, Related, State, UNMAKE, wake, wish};
 pub use world::{End, Ended, World};

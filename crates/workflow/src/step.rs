@@ -20,6 +20,20 @@ impl Recorded for () {
     fn sample() -> Self {}
 }
 
+/// How much ceremony the end of a step needs. A commit costs more than most steps do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// Its end is committed before the next step begins.
+    Full,
+    /// Doing it again costs little, so its end may be written down with a later one's: after a crash it is done again.
+    /// The step after it counts as begun from the commit before on, so unmaking never misses what it may have done.
+    Light,
+    /// It touches nothing but rows, and those through [`Run::tx`] alone, reading included: it runs in the transaction of
+    /// the step before it, if that one opened one. Does it come to anything but its end, both are undone and done one
+    /// by one.
+    Rows,
+}
+
 /// One step of a workflow. `C` is the product's context for one attempt.
 ///
 /// Both halves must be repeatable: a worker may die between the effect and the commit that records it, and the answer
@@ -35,6 +49,9 @@ pub trait Step<C: Send + Sync + 'static>: Send + Sync + 'static {
 
     /// What the tenant reads while a task of this step is followed, as a noun phrase: "the copy of the disk".
     const AWAITS: &'static str = "a task at the provider";
+
+    /// How much ceremony its end needs.
+    const WEIGHT: Weight = Weight::Full;
 
     /// Ensures that the effect is present.
     async fn make(&self, cx: &C, run: &mut Run<C>) -> Result<Outcome<Self::Memo>, Fault>;
@@ -56,6 +73,9 @@ pub trait AnyStep<C: Send + Sync + 'static>: Send + Sync + 'static {
 
     /// [`Step::AWAITS`].
     fn awaits(&self) -> &'static str;
+
+    /// [`Step::WEIGHT`].
+    fn weight(&self) -> Weight;
 
     /// The sample of the step's memo, as stored.
     fn sample(&self) -> Value;
@@ -85,6 +105,10 @@ impl<C: Send + Sync + 'static, S: Step<C>> AnyStep<C> for Typed<S> {
 
     fn awaits(&self) -> &'static str {
         S::AWAITS
+    }
+
+    fn weight(&self) -> Weight {
+        S::WEIGHT
     }
 
     fn sample(&self) -> Value {

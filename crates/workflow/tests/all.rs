@@ -14,3 +14,6 @@ mod rows;
 mod scripted;
 #[path = "all/shelf.rs"]
 mod shelf;
+
+#[path = "all/weights.rs"]
+mod weights;

@@ -1,4 +1,4 @@
-//! What a request for servers does: one transaction, five questions to the database, no provider.
+//! What a request for servers does: one transaction, three questions to the database, no provider.
 
 use super::life::{Life, ServerInput, subject};
 use crate::{Caller, Result};
@@ -98,14 +98,12 @@ pub async fn create(store: &Store, caller: &Caller, request: &CreateServers) -> 
     };
     let ground = store::servers::ground(&mut tx, &choice).await?;
     let fit = fit(request, ground)?;
-    let actions = write(&mut tx, caller, request, &checked, &fit).await?;
-    let ids: Vec<i32> = fit.ids.iter().map(|id| id.0).collect();
+    let (servers, actions) = write(&mut tx, caller, request, &checked, &fit).await?;
     if let Some((key, _)) = &request.idempotency {
+        let ids: Vec<i32> = fit.ids.iter().map(|id| id.0).collect();
         let actions: Vec<i32> = actions.iter().map(|action| action.0).collect();
         store::idempotency::settle(&mut tx, caller.team, key, &ids, &actions).await?;
     }
-    // Read before the commit: a moment later a worker may have got anywhere with them.
-    let servers = store::servers::by_ids(&mut tx, caller.team, &ids).await?;
     tx.commit().await.map_err(store::Error::from)?;
     Ok(Created { servers, actions, repeated: false })
 }
@@ -292,7 +290,7 @@ async fn write(
     request: &CreateServers,
     checked: &Checked,
     fit: &Fit,
-) -> Result<Vec<ActionId>> {
+) -> Result<(Vec<Server>, Vec<ActionId>)> {
     let vpc = match &fit.vpc {
         Some(vpc) => vpc.clone(),
         None => {
@@ -301,25 +299,24 @@ async fn write(
         }
     };
     let pools: Vec<uuid::Uuid> = fit.public_pool.into_iter().chain([vpc.pool]).collect();
-    if store::addresses::claim(tx, caller.team, &fit.ids, &pools).await? > 0 {
+    // The quota's lock is taken last: the team's other creates wait for it.
+    let (missing, quota) = store::quota::claim_and_lock(tx, caller.team, &fit.ids, &pools).await?;
+    if missing > 0 {
         let message = format!(
             "Region `{}` has not enough free addresses. Delete servers you no longer need, or ask your operator for a larger range.",
             fit.region.slug
         );
         return Err(refuse(Code::AddressesExhausted, "region", &message).into());
     }
-    let mut servers = Vec::with_capacity(checked.names.len());
-    for (id, name) in fit.ids.iter().zip(&checked.names) {
-        let life = NewWorkflow::of::<Life>(subject(*id), &ServerInput { server: *id }).team(caller.team);
-        servers.push(NewServer { id: *id, name: name.as_str().to_owned(), workflow: life.id().0 });
-        life.insert(tx).await?;
-    }
-    // As late as can be: the team's other creates wait for this lock.
-    let quota = store::quota::lock(tx).await?;
     let size = &fit.size;
     let amount = |value: i32| u32::try_from(value).unwrap_or(u32::MAX);
     let ask = Ask::servers(checked.names.len(), amount(size.vcpus), amount(size.memory_mib), amount(size.disk_gb));
     quota::admit(&quota.limits, &quota.used, &ask)?;
+    let servers = fit.ids.iter().zip(&checked.names).map(|(id, name)| {
+        let life = NewWorkflow::of::<Life>(subject(*id), &ServerInput { server: *id }).team(caller.team);
+        Ok(NewServer { id: *id, name: name.as_str().to_owned(), workflow: life.into_row()? })
+    });
+    let servers = servers.collect::<store::Result<Vec<_>>>()?;
     let new = NewServers {
         team: caller.team,
         servers: &servers,
@@ -338,6 +335,6 @@ async fn write(
         token: caller.token.0,
         request_id: caller.request_id,
     };
-    let actions = store::servers::insert(tx, &new).await?;
-    Ok(actions.into_iter().map(ActionId).collect())
+    let (servers, actions): (Vec<_>, Vec<_>) = store::servers::insert(tx, &new).await?.into_iter().unzip();
+    Ok((servers, actions.into_iter().map(ActionId).collect()))
 }

@@ -13,7 +13,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 use store::addresses::Claimed;
 use store::servers::Work;
-use workflow::{Definition, Fault, Kind, Outcome, Recorded, Run, Shape, Step, steps};
+use workflow::{Definition, Fault, Kind, Outcome, Recorded, Run, Shape, Step, Weight, steps};
 
 /// The workflow of a server's life.
 pub struct Life;
@@ -63,6 +63,12 @@ async fn work(cx: &Site, run: &Run<Site>) -> Result<Work, Fault> {
     cx.server(run.input::<Life>()?.server).await
 }
 
+/// The same as the step's transaction sees it.
+async fn work_within(run: &mut Run<Site>) -> Result<Work, Fault> {
+    let server = run.input::<Life>()?.server;
+    site::server_within(run.tx().await?, server).await
+}
+
 async fn claimed(cx: &Site, server: ServerId) -> Result<Vec<Claimed>, Fault> {
     let mut connection = cx.store.connection().await?;
     Ok(store::addresses::of(&mut connection, &[server]).await?)
@@ -90,9 +96,10 @@ impl Recorded for Placed {
 impl Step<Site> for Place {
     type Memo = Placed;
     const NAME: &'static str = "place";
+    const WEIGHT: Weight = Weight::Rows;
 
     async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<Placed>, Fault> {
-        let work = work(cx, run).await?;
+        let work = work_within(run).await?;
         if let Some((host, name)) = work.host {
             return Ok(Outcome::done(Placed { host, name }));
         }
@@ -129,8 +136,8 @@ impl Step<Site> for Place {
         Ok(Outcome::refuse(refusal.code.as_str(), refusal.message))
     }
 
-    async fn unmake(&self, cx: &Site, run: &mut Run<Site>, _memo: Option<Placed>) -> Result<Outcome<()>, Fault> {
-        let server = work(cx, run).await?.id;
+    async fn unmake(&self, _cx: &Site, run: &mut Run<Site>, _memo: Option<Placed>) -> Result<Outcome<()>, Fault> {
+        let server = work_within(run).await?.id;
         let tx = run.tx().await?;
         store::servers::unplace(tx, server).await?;
         // The request has claimed them; where no host was found, no later step was reached that would give them back.
@@ -188,9 +195,10 @@ impl Recorded for Addresses {
 impl Step<Site> for ClaimAddresses {
     type Memo = Addresses;
     const NAME: &'static str = "claim_addresses";
+    const WEIGHT: Weight = Weight::Rows;
 
-    async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<Addresses>, Fault> {
-        let work = work(cx, run).await?;
+    async fn make(&self, _cx: &Site, run: &mut Run<Site>) -> Result<Outcome<Addresses>, Fault> {
+        let work = work_within(run).await?;
         if work.adopted {
             return Ok(Outcome::done(Addresses { addresses: Vec::new() })); // it has those that it came with
         }
@@ -206,8 +214,8 @@ impl Step<Site> for ClaimAddresses {
         Ok(Outcome::done(Addresses { addresses }))
     }
 
-    async fn unmake(&self, cx: &Site, run: &mut Run<Site>, _memo: Option<Addresses>) -> Result<Outcome<()>, Fault> {
-        let server = work(cx, run).await?.id;
+    async fn unmake(&self, _cx: &Site, run: &mut Run<Site>, _memo: Option<Addresses>) -> Result<Outcome<()>, Fault> {
+        let server = work_within(run).await?.id;
         store::addresses::release(run.tx().await?, server).await?;
         Ok(Outcome::done(()))
     }
@@ -220,6 +228,7 @@ pub struct FetchImage;
 impl Step<Site> for FetchImage {
     type Memo = ();
     const NAME: &'static str = "fetch_image";
+    const WEIGHT: Weight = Weight::Light;
 
     async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
         let work = work(cx, run).await?;
@@ -285,6 +294,7 @@ pub(crate) async fn ensure_networks_on(
 impl Step<Site> for ConnectNetworks {
     type Memo = ();
     const NAME: &'static str = "connect_networks";
+    const WEIGHT: Weight = Weight::Light;
 
     async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
         let work = work(cx, run).await?;
@@ -314,6 +324,7 @@ pub struct CreateGuest;
 impl Step<Site> for CreateGuest {
     type Memo = ();
     const NAME: &'static str = "create_guest";
+    const WEIGHT: Weight = Weight::Light;
 
     async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
         let work = work(cx, run).await?;
@@ -398,6 +409,7 @@ pub struct Start;
 impl Step<Site> for Start {
     type Memo = ();
     const NAME: &'static str = "start";
+    const WEIGHT: Weight = Weight::Light;
 
     async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
         let work = work(cx, run).await?;
@@ -461,17 +473,18 @@ pub struct Meter;
 impl Step<Site> for Meter {
     type Memo = ();
     const NAME: &'static str = "meter";
+    const WEIGHT: Weight = Weight::Rows;
 
-    async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
-        let work = work(cx, run).await?;
+    async fn make(&self, _cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
+        let work = work_within(run).await?;
         let urn = super::urn(work.id);
         let tx = run.tx().await?;
         store::usage::open(tx, work.team, &urn, "server", work.size.as_str(), work.price_hourly).await?;
         Ok(Outcome::done(()))
     }
 
-    async fn unmake(&self, cx: &Site, run: &mut Run<Site>, _memo: Option<()>) -> Result<Outcome<()>, Fault> {
-        let server = work(cx, run).await?.id;
+    async fn unmake(&self, _cx: &Site, run: &mut Run<Site>, _memo: Option<()>) -> Result<Outcome<()>, Fault> {
+        let server = work_within(run).await?.id;
         store::usage::close(run.tx().await?, &super::urn(server), "server").await?;
         Ok(Outcome::done(()))
     }

@@ -105,10 +105,10 @@ impl Stage {
         self.engine.run_until_idle(Duration::from_millis(50)).await.unwrap();
     }
 
-    /// Asks for a server.
-    pub(crate) async fn order(&self, name: &str) -> ServerId {
-        let request = CreateServers {
-            names: vec![name.to_owned()],
+    /// A request for servers of these names.
+    pub(crate) fn request(&self, names: &[&str]) -> CreateServers {
+        CreateServers {
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
             names_field: "name",
             region: Some(REGION.to_owned()),
             size: "small".to_owned(),
@@ -123,8 +123,12 @@ impl Stage {
             volumes: Vec::new(),
             vpc: None,
             idempotency: None,
-        };
-        create(self.store(), &self.caller, &request).await.unwrap().servers[0].id
+        }
+    }
+
+    /// Asks for a server.
+    pub(crate) async fn order(&self, name: &str) -> ServerId {
+        create(self.store(), &self.caller, &self.request(&[name])).await.unwrap().servers[0].id
     }
 
     /// A server that runs.

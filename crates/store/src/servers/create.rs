@@ -1,5 +1,6 @@
 //! What a request for servers needs to know ([`ground`], one round trip) and what it writes ([`insert`], another).
 
+use super::read::{Server, columns, joined, read};
 use crate::rows::Columns as _;
 use crate::{Result, Tx};
 use ipnet::Ipv4Net;
@@ -278,7 +279,7 @@ pub struct NewServer {
     /// Its name.
     pub name: String,
     /// The workflow that will make it.
-    pub workflow: Uuid,
+    pub workflow: crate::workflow::New,
 }
 
 /// Everything that the servers of one request have in common.
@@ -318,13 +319,17 @@ pub struct NewServers<'a> {
     pub request_id: Uuid,
 }
 
-/// Writes servers, reservations, `create` actions, tags, audit and events in one statement. Returns the action's id
-/// for each server, in their order. The workflows and the addresses are the caller's.
-pub async fn insert(tx: &mut Tx, new: &NewServers<'_>) -> Result<Vec<i32>> {
+/// Writes servers, their workflows, reservations, `create` actions, tags, audit and events in one statement, and wakes
+/// the workers at the commit. Returns the servers as they stand now, each with the action that makes it, in the order
+/// of their ids. The addresses were claimed before.
+pub async fn insert(tx: &mut Tx, new: &NewServers<'_>) -> Result<Vec<(Server, i32)>> {
+    let Some(first) = new.servers.first() else { return Ok(Vec::new()) };
     let ids: Vec<i32> = new.servers.iter().map(|server| server.id.0).collect();
     let names: Vec<&str> = new.servers.iter().map(|server| server.name.as_str()).collect();
-    let workflows: Vec<Uuid> = new.servers.iter().map(|server| server.workflow).collect();
-    let rows: Vec<(i32, i32)> = sqlx::query_as(INSERT)
+    let workflows: Vec<Uuid> = new.servers.iter().map(|server| server.workflow.id.0).collect();
+    let subjects: Vec<&str> = new.servers.iter().map(|server| server.workflow.subject.as_str()).collect();
+    let inputs: Vec<&serde_json::Value> = new.servers.iter().map(|server| &server.workflow.input).collect();
+    let rows = sqlx::query(INSERT)
         .bind(new.team.0)
         .bind(&ids)
         .bind(names)
@@ -346,18 +351,33 @@ pub async fn insert(tx: &mut Tx, new: &NewServers<'_>) -> Result<Vec<i32>> {
         .bind(new.tags)
         .bind(new.token)
         .bind(new.request_id)
+        .bind(subjects)
+        .bind(inputs)
+        .bind(&first.workflow.kind)
+        .bind(first.workflow.made_within.as_secs_f64())
+        .bind(first.workflow.unmade_within.as_secs_f64())
         .fetch_all(&mut **tx)
         .await?;
-    Ok(ids.iter().filter_map(|id| rows.iter().find(|(server, _)| server == id).map(|(_, action)| *action)).collect())
+    rows.iter().map(|row| Ok((read(row)?, row.try_get("action")?))).collect()
 }
 
-const INSERT: &str = "
-    WITH new AS (
-        SELECT * FROM unnest($2::int[], $3::text[], $4::uuid[]) WITH ORDINALITY AS n (id, name, workflow_id, nth)
+// What one part of a statement writes, the others do not see: so the server is read from what was returned, and the
+// action that locks it and its tags from theirs. The workflows are lifecycles of things that nobody knows yet, so there
+// is no parent and no rival to look for, as store::workflow::insert has to.
+const INSERT: &str = concat!(
+    "WITH new AS (
+        SELECT * FROM unnest($2::int[], $3::text[], $4::uuid[], $22::text[], $23::jsonb[]) WITH ORDINALITY
+            AS n (id, name, workflow_id, subject, input, nth)
+    ), workflow AS (
+        INSERT INTO workflows (id, kind, subject, team_id, input, lifecycle, exclusive, wake_at, unmade_within,
+                               deadline_at, created_at)
+        SELECT workflow_id, $24, subject, $1, input, true, false, statement_timestamp(), make_interval(secs => $26),
+               statement_timestamp() + make_interval(secs => $25), statement_timestamp() FROM new
     ), server AS (
         INSERT INTO servers (id, team_id, name, region, size, image_id, vpc_id, vcpus, memory_mib, disk_gb, public_keys,
                              user_data, backups, backup_policy, ipv6, monitoring, public_networking, workflow_id)
         SELECT id, $1, name, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, workflow_id FROM new
+        RETURNING *
     ), reserved AS (
         INSERT INTO reservations (server_id, team_id, vcpus, memory_mib, disk_gb) SELECT id, $1, $9, $10, $11 FROM new
     ), tag AS (
@@ -365,6 +385,7 @@ const INSERT: &str = "
     ), tagging AS (
         INSERT INTO tagged (team_id, tag, resource_type, resource_id)
         SELECT $1, t, 'droplet', new.id::text FROM new, unnest($19::text[]) AS t
+        RETURNING resource_id, tag
     ), audit AS (
         INSERT INTO audit_events (team_id, token_id, operation, urn, request_id, detail)
         SELECT $1, $20, 'droplets_create', 'do:droplet:' || id, $21,
@@ -373,7 +394,18 @@ const INSERT: &str = "
     ), event AS (
         INSERT INTO events (team_id, kind, urn, body)
         SELECT $1, 'droplet.create', 'do:droplet:' || id, jsonb_build_object('name', name) FROM new
+    ), action AS (
+        INSERT INTO actions (team_id, workflow_id, kind, resource_type, resource_id, region)
+        SELECT $1, workflow_id, 'create', 'droplet', id, $5 FROM new ORDER BY nth
+        RETURNING resource_id, id
     )
-    INSERT INTO actions (team_id, workflow_id, kind, resource_type, resource_id, region)
-    SELECT $1, workflow_id, 'create', 'droplet', id, $5 FROM new ORDER BY nth
-    RETURNING resource_id, id";
+    SELECT ",
+    columns!(),
+    ", true AS locked,
+           ARRAY(SELECT t.tag FROM tagging t WHERE t.resource_id = s.id::text ORDER BY t.tag) AS tags,
+           '{}'::int[] AS snapshots, '{}'::int[] AS backup_images, action.id AS action,
+           pg_notify('workflow', '')::text AS told
+    FROM server s JOIN action ON action.resource_id = s.id ",
+    joined!(),
+    " ORDER BY s.id"
+);

@@ -96,8 +96,10 @@ pub struct Server {
     pub created_at: Timestamp,
 }
 
-const SELECT: &str = "
-    SELECT s.id, s.name, s.region, s.size, s.vcpus, s.memory_mib, s.disk_gb, s.vpc_id, s.backups, s.backup_policy,
+/// What is read of a server that stands as `s` beside its image `i`. A macro, so that statements made of it are constants.
+macro_rules! columns {
+    () => {
+        "s.id, s.name, s.region, s.size, s.vcpus, s.memory_mib, s.disk_gb, s.vpc_id, s.backups, s.backup_policy,
            s.backups_served_at,
            s.ipv6, s.monitoring, s.answered_at IS NOT NULL AS answered, s.seen_power, s.seen_ssh_host, s.seen_ssh_port,
            s.workflow_id, s.created_at,
@@ -105,7 +107,27 @@ const SELECT: &str = "
            i.status AS image_status, i.team_id IS NULL AS image_public, i.regions AS image_regions, i.min_disk_gb,
            i.stored_bytes, i.description AS image_description, i.default_user, i.created_at AS image_created_at,
            pub.address AS public_address, pub.range AS public_range, pub.gateway AS public_gateway,
-           priv.address AS private_address, priv.range AS private_range,
+           priv.address AS private_address, priv.range AS private_range"
+    };
+}
+pub(super) use columns;
+
+/// The image and the addresses of a server that stands as `s`.
+macro_rules! joined {
+    () => {
+        "JOIN images i ON i.id = s.image_id
+    LEFT JOIN LATERAL (SELECT a.address, p.range, p.gateway FROM addresses a JOIN address_pools p ON p.id = a.pool_id
+                       WHERE a.server_id = s.id AND p.vpc_id IS NULL LIMIT 1) pub ON true
+    LEFT JOIN LATERAL (SELECT a.address, p.range FROM addresses a JOIN address_pools p ON p.id = a.pool_id
+                       WHERE a.server_id = s.id AND p.vpc_id IS NOT NULL LIMIT 1) priv ON true"
+    };
+}
+pub(super) use joined;
+
+const SELECT: &str = concat!(
+    "SELECT ",
+    columns!(),
+    ",
            EXISTS (SELECT 1 FROM actions a WHERE a.resource_type = 'droplet' AND a.resource_id = s.id
                    AND a.completed_at IS NULL AND a.kind <> 'destroy') AS locked,
            ARRAY(SELECT t.tag FROM tagged t WHERE t.team_id = s.team_id AND t.resource_type = 'droplet'
@@ -114,13 +136,10 @@ const SELECT: &str = "
                  AND n.deleted_at IS NULL ORDER BY n.id) AS snapshots,
            ARRAY(SELECT n.id FROM images n WHERE n.server_id = s.id AND n.team_id = s.team_id AND n.kind = 'backup'
                  AND n.deleted_at IS NULL ORDER BY n.id) AS backup_images
-    FROM servers s
-    JOIN images i ON i.id = s.image_id
-    LEFT JOIN LATERAL (SELECT a.address, p.range, p.gateway FROM addresses a JOIN address_pools p ON p.id = a.pool_id
-                       WHERE a.server_id = s.id AND p.vpc_id IS NULL LIMIT 1) pub ON true
-    LEFT JOIN LATERAL (SELECT a.address, p.range FROM addresses a JOIN address_pools p ON p.id = a.pool_id
-                       WHERE a.server_id = s.id AND p.vpc_id IS NOT NULL LIMIT 1) priv ON true
-    WHERE s.team_id = $1 AND s.deleted_at IS NULL AND s.destroy_requested_at IS NULL ";
+    FROM servers s ",
+    joined!(),
+    " WHERE s.team_id = $1 AND s.deleted_at IS NULL AND s.destroy_requested_at IS NULL "
+);
 
 fn image(row: &PgRow) -> Result<ImageOf> {
     Ok(ImageOf {
@@ -146,7 +165,7 @@ fn ssh(row: &PgRow) -> Result<Option<(String, u16)>> {
     Ok(host.zip(port.and_then(|port| u16::try_from(port).ok())))
 }
 
-fn read(row: &PgRow) -> Result<Server> {
+pub(super) fn read(row: &PgRow) -> Result<Server> {
     let public_range = row.range_or_null("public_range")?;
     let public_gateway = row.address_or_null("public_gateway")?;
     Ok(Server {

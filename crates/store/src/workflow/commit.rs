@@ -39,8 +39,10 @@ pub struct Commit<'a> {
     pub refusal: Option<&'a Value>,
     /// It turned round with this commit by itself: the deadline of unmaking begins.
     pub turned: bool,
-    /// What the half-step came to.
-    pub record: Option<StepRecord<'a>>,
+    /// The furthest step that may have begun when the next commit comes.
+    pub reach: Option<&'a str>,
+    /// What half-steps came to, each at most once.
+    pub records: Vec<StepRecord<'a>>,
     /// The count of wake-ups that the worker knows of. A nap that was overtaken by a wake-up is not taken.
     pub wake_version: i64,
     /// What follows.
@@ -61,7 +63,9 @@ pub struct StepRecord<'a> {
     /// Attempts so far.
     pub attempts: i32,
     /// How long before this commit the attempt began; counts for the first record of the half only.
-    pub since: Duration,
+    pub began: Duration,
+    /// How long before this commit it ended.
+    pub ended: Duration,
     /// What `make` left.
     pub memo: Option<&'a Value>,
 }
@@ -92,7 +96,7 @@ const STEP: &str = "
     WITH clock AS MATERIALIZED (SELECT coalesce($23, statement_timestamp()) AS t),
     saved AS (
         UPDATE workflows w SET
-            direction = $3, step = $4, step_name = $5, attempt = $6, faults = $7, task = $8, task_progress = $9,
+            direction = $3, step = $4, step_name = $5, reach = $25, attempt = $6, faults = $7, task = $8, task_progress = $9,
             waiting_for = $10, last_error = $11, refusal = coalesce($12, w.refusal),
             deadline_at = CASE WHEN $13 THEN t + w.unmade_within ELSE w.deadline_at END,
             deadline_alerted = w.deadline_alerted AND NOT $13,
@@ -106,9 +110,12 @@ const STEP: &str = "
     ), record AS (
         INSERT INTO workflow_steps AS s (workflow_id, direction, name, step_index, state, attempts, started_at,
                                          finished_at, memo, waiting_for, last_error)
-        SELECT $1, $16, $17, $18, $19, $20, t - make_interval(secs => $21), CASE WHEN $19 <> 'running' THEN t END,
-               $22, CASE WHEN $19 = 'running' THEN $10 END, $11
-        FROM saved, clock WHERE $17 IS NOT NULL
+        SELECT $1, r.direction, r.name, r.place, r.state, r.attempts, t - make_interval(secs => r.began),
+               CASE WHEN r.state <> 'running' THEN t - make_interval(secs => r.ended) END, r.memo,
+               CASE WHEN r.state = 'running' THEN $10 END, CASE WHEN r.state = 'running' THEN $11 END
+        FROM saved, clock, unnest($16::text[], $17::text[], $18::int[], $19::text[], $20::int[], $21::float8[],
+                                  $22::float8[], $24::jsonb[])
+            AS r (direction, name, place, state, attempts, began, ended, memo)
         ON CONFLICT (workflow_id, direction, name) DO UPDATE SET
             step_index = excluded.step_index, state = excluded.state, attempts = excluded.attempts,
             finished_at = excluded.finished_at, memo = excluded.memo, waiting_for = excluded.waiting_for,
@@ -120,7 +127,7 @@ const END: &str = "
     WITH clock AS MATERIALIZED (SELECT coalesce($23, statement_timestamp()) AS t),
     saved AS (
         UPDATE workflows w SET
-            direction = $3, step = $4, step_name = $5, attempt = $6, faults = $7, task = $8, task_progress = $9,
+            direction = $3, step = $4, step_name = $5, reach = $25, attempt = $6, faults = $7, task = $8, task_progress = $9,
             waiting_for = $10, last_error = coalesce($11, w.last_error), refusal = coalesce($12, w.refusal),
             state = CASE WHEN $15 = 'resting' AND 'unmake' = ANY (w.wishes) THEN 'ready' ELSE $15 END,
             wake_at     = CASE WHEN $15 = 'resting' AND 'unmake' = ANY (w.wishes) THEN w.wake_at END,
@@ -139,9 +146,12 @@ const END: &str = "
     ), record AS (
         INSERT INTO workflow_steps AS s (workflow_id, direction, name, step_index, state, attempts, started_at,
                                          finished_at, memo, waiting_for, last_error)
-        SELECT $1, $16, $17, $18, $19, $20, t - make_interval(secs => $21), CASE WHEN $19 <> 'running' THEN t END,
-               $22, CASE WHEN $19 = 'running' THEN $10 END, $11
-        FROM saved, clock WHERE $17 IS NOT NULL
+        SELECT $1, r.direction, r.name, r.place, r.state, r.attempts, t - make_interval(secs => r.began),
+               CASE WHEN r.state <> 'running' THEN t - make_interval(secs => r.ended) END, r.memo,
+               CASE WHEN r.state = 'running' THEN $10 END, CASE WHEN r.state = 'running' THEN $11 END
+        FROM saved, clock, unnest($16::text[], $17::text[], $18::int[], $19::text[], $20::int[], $21::float8[],
+                                  $22::float8[], $24::jsonb[])
+            AS r (direction, name, place, state, attempts, began, ended, memo)
         ON CONFLICT (workflow_id, direction, name) DO UPDATE SET
             step_index = excluded.step_index, state = excluded.state, attempts = excluded.attempts,
             finished_at = excluded.finished_at, memo = excluded.memo, waiting_for = excluded.waiting_for,
@@ -158,7 +168,7 @@ const END: &str = "
     ), loud AS (
         INSERT INTO alerts (kind, subject, message, raised_at)
         SELECT 'workflow-parked', 'workflow:' || saved.id,
-               format('%s %s stands still at %s: %s', saved.kind, saved.subject, coalesce($17, $5, 'its start'), $11), t
+               format('%s %s stands still at %s: %s', saved.kind, saved.subject, coalesce($17[array_upper($17, 1)], $5, 'its start'), $11), t
         FROM saved, clock WHERE $15 = 'parked'
         ON CONFLICT (subject, kind) WHERE resolved_at IS NULL DO UPDATE SET message = excluded.message
     )
@@ -166,7 +176,7 @@ const END: &str = "
 
 /// Commits progress, if the lease is still the row's: one statement, so outside of a transaction one round trip.
 pub async fn commit(executor: impl PgExecutor<'_>, commit: &Commit<'_>, now: Option<Timestamp>) -> Result<Committed> {
-    let record = commit.record.as_ref();
+    let records = &commit.records;
     let query = match commit.then {
         Then::GoOn | Then::Nap(_) => sqlx::query(STEP),
         Then::End(_) => sqlx::query(END),
@@ -192,14 +202,16 @@ pub async fn commit(executor: impl PgExecutor<'_>, commit: &Commit<'_>, now: Opt
         Then::End(state) => query.bind(state.as_str()),
     };
     let row = query
-        .bind(record.map(|record| record.direction.as_str()))
-        .bind(record.map(|record| record.name))
-        .bind(record.map(|record| record.index))
-        .bind(record.map(|record| record.state))
-        .bind(record.map(|record| record.attempts))
-        .bind(record.map(|record| record.since.as_secs_f64()))
-        .bind(record.and_then(|record| record.memo))
+        .bind(records.iter().map(|record| record.direction.as_str()).collect::<Vec<_>>())
+        .bind(records.iter().map(|record| record.name).collect::<Vec<_>>())
+        .bind(records.iter().map(|record| record.index).collect::<Vec<_>>())
+        .bind(records.iter().map(|record| record.state).collect::<Vec<_>>())
+        .bind(records.iter().map(|record| record.attempts).collect::<Vec<_>>())
+        .bind(records.iter().map(|record| record.began.as_secs_f64()).collect::<Vec<_>>())
+        .bind(records.iter().map(|record| record.ended.as_secs_f64()).collect::<Vec<_>>())
         .bind(now.map(|now| now.to_sqlx()))
+        .bind(records.iter().map(|record| record.memo).collect::<Vec<_>>())
+        .bind(commit.reach)
         .fetch_optional(executor)
         .await?
         .ok_or(Error::Fenced)?;

@@ -1,7 +1,7 @@
 //! The wrapped step through which a fault gets in.
 
 use crate::outcome::Fault as StepFault;
-use crate::{AnyStep, Direction, Outcome, Run};
+use crate::{AnyStep, Direction, Outcome, Run, Weight};
 use async_trait::async_trait;
 use serde_json::Value;
 use std::sync::Arc;
@@ -134,6 +134,13 @@ impl<C: Send + Sync + 'static> AnyStep<C> for Tampered<C> {
 
     fn awaits(&self) -> &'static str {
         self.inner.awaits()
+    }
+
+    /// A refusal that happens once would be forgotten when the step is undone with the one before it; and a worker that
+    /// stands still in the transaction of the step before would keep the other one from that step's rows.
+    fn weight(&self) -> Weight {
+        let alone = self.plan.as_ref().is_some_and(|plan| matches!(plan.fault, Fault::Refuse | Fault::Stolen));
+        if alone { Weight::Full } else { self.inner.weight() }
     }
 
     fn sample(&self) -> Value {

@@ -68,6 +68,7 @@ impl Scenario for Toy {
         bench.world.assert_polished("box:1", self.kind == Polish::KIND);
         assert_eq!(shelf::number(&bench.store, "SELECT count(*) FROM slots WHERE workflow IS NOT NULL").await, 1);
         assert_eq!(shelf::number(&bench.store, "SELECT count(*) FROM labels").await, 1);
+        assert_eq!(shelf::number(&bench.store, "SELECT count(*) FROM listed").await, 1);
         shelf::assert_exactly_once(&bench.store).await;
     }
 
@@ -92,8 +93,8 @@ async fn every_step_survives_every_fault() {
     let toys = (Toy::new::<Shelve>().await, Toy::new::<Paint>().await, Toy::new::<Polish>().await);
     let (lifecycle, never_unwound, unwound) =
         tokio::join!(check_workflow(&toys.0), check_workflow(&toys.1), check_workflow(&toys.2));
-    // 5 steps × (19 make + 16 unmake), but none of 3 refusals where the box is open already.
-    assert_eq!(lifecycle, 5 * (19 + 16) - 3);
+    // 6 steps × (19 make + 16 unmake), but none of 3 refusals where the box is open already.
+    assert_eq!(lifecycle, 6 * (19 + 16) - 3);
     assert_eq!(never_unwound, 2 * 19);
     assert_eq!(unwound, 3 * 19 + 2 * 16);
     let figures = [("fault matrix cases (toy)".to_owned(), lifecycle + never_unwound + unwound)];

@@ -10,7 +10,7 @@ use store::workflow::Detail;
 use store::{Store, Tx};
 use workflow::{
     Definition, Direction, End, Ended, Engine, Fault, Idle, Inserted, Kind, ManualClock, NewWorkflow, Options, Outcome,
-    Registry, Run, Shape, Step, TaskEnd, TaskName, TaskState, Unwinding, World, steps,
+    Registry, Run, Shape, Step, TaskEnd, TaskName, TaskState, Unwinding, Weight, World, steps,
 };
 
 pub const DAY: Duration = Duration::from_secs(86_400);
@@ -107,7 +107,7 @@ async fn obey(run: &mut Run<Told>, answer: Answer) -> Result<Outcome<()>, Fault>
 }
 
 macro_rules! scripted_step {
-    ($step:ident, $name:literal) => {
+    ($step:ident, $name:literal, $weight:ident) => {
         pub struct $step;
 
         #[async_trait]
@@ -115,6 +115,7 @@ macro_rules! scripted_step {
             type Memo = ();
             const NAME: &'static str = $name;
             const AWAITS: &'static str = concat!("the task of ", $name);
+            const WEIGHT: Weight = Weight::$weight;
 
             async fn make(&self, cx: &Told, run: &mut Run<Told>) -> Result<Outcome<()>, Fault> {
                 cx.act(run, concat!("make ", $name)).await
@@ -127,9 +128,11 @@ macro_rules! scripted_step {
     };
 }
 
-scripted_step!(A, "a");
-scripted_step!(B, "b");
-scripted_step!(C, "c");
+scripted_step!(A, "a", Full);
+scripted_step!(B, "b", Full);
+scripted_step!(C, "c", Full);
+scripted_step!(Light, "light", Light);
+scripted_step!(Rows, "rows", Rows);
 
 #[async_trait]
 impl World for Scripted {
@@ -195,11 +198,23 @@ impl Kind for Undoable {
     type Input = ();
 }
 
+/// A lifecycle with a light step in the middle and one of rows at the end.
+pub struct Brisk;
+
+impl Kind for Brisk {
+    const KIND: &'static str = "brisk";
+    const SHAPE: Shape = Shape::Lifecycle;
+    const MADE_WITHIN: Duration = Duration::from_secs(600);
+    const UNMADE_WITHIN: Duration = Duration::from_secs(300);
+    type Input = ();
+}
+
 pub fn registry() -> Registry<Told> {
     Registry::new([
         Definition::of::<Life>(steps![A, B, C]),
         Definition::of::<Act>(steps![A, B]),
         Definition::of::<Undoable>(steps![A, B]),
+        Definition::of::<Brisk>(steps![A, Light, C, Rows]),
     ])
     .unwrap()
 }
@@ -311,7 +326,7 @@ fn released_names_and_samples_are_listed_and_old_ones_still_read() {
     let registry = crate::shelf::registry();
     let released = registry.released();
     let names: Vec<_> = released["shelve"].steps.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["reserve", "build", "painted", "open", "announce"]);
+    assert_eq!(names, ["reserve", "list", "build", "painted", "open", "announce"]);
     assert_eq!(released["shelve"].steps[0].1, serde_json::json!({ "slot": 7 }));
     assert_eq!(released["shelve"].input, serde_json::json!({ "colour": "red" }));
     for (kind, released) in &released {

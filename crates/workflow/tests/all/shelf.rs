@@ -10,7 +10,7 @@ use std::time::Duration;
 use store::{Store, Tx};
 use workflow::{
     Definition, End, Ended, Fault, Inserted, Kind, NewWorkflow, Outcome, Recorded, Registry, Run, Shape, Step, TaskEnd,
-    TaskName, TaskState, Unwinding, World, steps,
+    TaskName, TaskState, Unwinding, Weight, World, steps,
 };
 
 /// The provider.
@@ -130,6 +130,7 @@ impl World for Shelf {
 pub const TABLES: &str = "
     CREATE TABLE slots (slot int PRIMARY KEY, workflow uuid UNIQUE);
     INSERT INTO slots SELECT generate_series(1, 400);
+    CREATE TABLE listed (workflow uuid PRIMARY KEY, slot integer NOT NULL);
     CREATE TABLE labels (workflow uuid PRIMARY KEY, text text NOT NULL);
     CREATE TABLE ledger (workflow uuid, what text, tx bigint DEFAULT txid_current(), PRIMARY KEY (workflow, what, tx));
     CREATE TABLE endings (workflow uuid NOT NULL, kind text NOT NULL, ending text NOT NULL);";
@@ -193,7 +194,7 @@ impl Kind for Polish {
 
 pub fn registry() -> Registry<Context> {
     Registry::new([
-        Definition::of::<Shelve>(steps![Reserve, Build, Painted, Open, Announce]).firm_after::<Open>(),
+        Definition::of::<Shelve>(steps![Reserve, List, Build, Painted, Open, Announce]).firm_after::<Open>(),
         Definition::of::<Paint>(steps![Mix, Brush]),
         Definition::of::<Polish>(steps![Wrap, Shine, Stamp]),
     ])
@@ -218,6 +219,7 @@ pub struct Reserve;
 impl Step<Context> for Reserve {
     type Memo = Slot;
     const NAME: &'static str = "reserve";
+    const WEIGHT: Weight = Weight::Rows;
 
     async fn make(&self, _cx: &Context, run: &mut Run<Context>) -> Result<Outcome<Slot>, Fault> {
         let id = run.id();
@@ -247,6 +249,31 @@ impl Step<Context> for Reserve {
     }
 }
 
+/// The slot's entry in a list: rows alone, in the transaction of the step before it.
+pub struct List;
+
+#[async_trait]
+impl Step<Context> for List {
+    type Memo = ();
+    const NAME: &'static str = "list";
+    const WEIGHT: Weight = Weight::Rows;
+
+    async fn make(&self, _cx: &Context, run: &mut Run<Context>) -> Result<Outcome<()>, Fault> {
+        let id = run.id();
+        let sql = "INSERT INTO listed SELECT workflow, slot FROM slots WHERE workflow = $1 ON CONFLICT DO NOTHING";
+        write(run.tx().await?, sql, id, &[]).await?;
+        book(run, "list").await?;
+        Ok(Outcome::done(()))
+    }
+
+    async fn unmake(&self, _cx: &Context, run: &mut Run<Context>, _memo: Option<()>) -> Result<Outcome<()>, Fault> {
+        let id = run.id();
+        write(run.tx().await?, "DELETE FROM listed WHERE workflow = $1", id, &[]).await?;
+        book(run, "unlist").await?;
+        Ok(Outcome::done(()))
+    }
+}
+
 /// The box itself: a task at the factory that takes several looks.
 pub struct Build;
 
@@ -255,6 +282,7 @@ impl Step<Context> for Build {
     type Memo = ();
     const NAME: &'static str = "build";
     const AWAITS: &'static str = "the box to be built";
+    const WEIGHT: Weight = Weight::Light;
 
     async fn make(&self, cx: &Context, run: &mut Run<Context>) -> Result<Outcome<()>, Fault> {
         run.memo::<Reserve>()?;
@@ -314,6 +342,7 @@ pub struct Open;
 impl Step<Context> for Open {
     type Memo = ();
     const NAME: &'static str = "open";
+    const WEIGHT: Weight = Weight::Light;
 
     async fn make(&self, cx: &Context, run: &mut Run<Context>) -> Result<Outcome<()>, Fault> {
         cx.look(run.subject(), |factory| match factory.boxes.get_mut(run.subject()) {
@@ -503,6 +532,7 @@ pub async fn number(store: &Store, sql: &'static str) -> i64 {
 pub async fn assert_rows_empty(store: &Store) {
     assert_eq!(number(store, "SELECT count(*) FROM slots WHERE workflow IS NOT NULL").await, 0, "slots");
     assert_eq!(number(store, "SELECT count(*) FROM labels").await, 0, "labels");
+    assert_eq!(number(store, "SELECT count(*) FROM listed").await, 0, "the list");
     assert_exactly_once(store).await;
 }
 
