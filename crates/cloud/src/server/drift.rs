@@ -2,10 +2,10 @@
 //! mended is taken back.
 
 use crate::region::Watch;
-use crate::site::Site;
+use crate::site::{self, Site};
 use model::ids::{RegionSlug, ServerId};
 use model::states::Power;
-use provider::{GuestPower, Inventory, Sighting};
+use provider::{GuestPower, Inventory, Resources, Sighting};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use store::Tx;
 use store::alerts::{self, Severity};
@@ -40,6 +40,18 @@ fn alarm(severity: Severity, kind: &'static str, subject: String, message: Strin
     Alarm { severity, kind, subject, message }
 }
 
+/// Whether nothing has changed since the last look, as far as a list of all guests tells.
+pub(super) fn is_as_it_was(server: &Watched, sighting: &Sighting) -> bool {
+    site::seen(sighting) == server.seen
+        && sighting.guest.host == server.host.1
+        && has_what_it_should(server, sighting.resources)
+}
+
+/// A disk may be larger than it has to be: disks never shrink, and sizes change.
+fn has_what_it_should(server: &Watched, has: Resources) -> bool {
+    has.vcpus == server.vcpus && has.memory_mib == server.memory_mib && has.disk_gb >= server.disk_gb
+}
+
 /// What is wrong with a server that was looked at.
 pub(super) fn of_server(server: &Watched, found: Option<&Sighting>, watch: Watch) -> Vec<Alarm> {
     let subject = super::life::subject(server.id);
@@ -53,8 +65,7 @@ pub(super) fn of_server(server: &Watched, found: Option<&Sighting>, watch: Watch
     }
     let mut alarms = Vec::new();
     let has = sighting.resources;
-    // A disk may be larger than it has to be: disks never shrink, and sizes change.
-    if has.vcpus != server.vcpus || has.memory_mib != server.memory_mib || has.disk_gb < server.disk_gb {
+    if !has_what_it_should(server, has) {
         let message = format!(
             "the guest of server {} was changed at its provider: it has {} vCPUs, {} MiB and {} GB, and should have {}, {} and {}",
             server.id, has.vcpus, has.memory_mib, has.disk_gb, server.vcpus, server.memory_mib, server.disk_gb
@@ -89,33 +100,14 @@ pub(super) fn of_numbers(expected: &[Watched], inventory: &Inventory) -> Vec<Ala
     taken.filter(|alarm| answered.contains(&alarm.subject)).collect()
 }
 
-/// Guests that carry our mark, for servers that are gone.
-pub(super) async fn of_orphans(
-    tx: &mut Tx,
-    region: &RegionSlug,
-    expected: &[Watched],
-    inventory: &Inventory,
-) -> Result<Vec<Alarm>, Fault> {
-    let known: HashSet<ServerId> = expected.iter().map(|server| server.id).collect();
-    let unknown: Vec<&Sighting> =
-        inventory.guests.iter().filter(|sighting| !known.contains(&sighting.guest.mark.server)).collect();
-    if unknown.is_empty() {
-        return Ok(Vec::new());
-    }
-    // One that was ordered after the books were read is not an orphan.
-    let ids: Vec<ServerId> = unknown.iter().map(|sighting| sighting.guest.mark.server).collect();
-    let living: HashSet<ServerId> = store::servers::living(tx, &ids).await?.into_iter().collect();
-    let orphans = unknown.into_iter().filter(|sighting| !living.contains(&sighting.guest.mark.server));
-    Ok(orphans
-        .map(|sighting| {
-            let guest = &sighting.guest;
-            let message = format!(
-                "guest {} on {} carries the mark of server {}, which is gone; it is left alone",
-                guest.name, guest.host, guest.mark.server
-            );
-            alarm(Severity::Warning, "guest_without_server", format!("guest:{region}/{}", guest.name), message)
-        })
-        .collect())
+/// A guest that carries our mark, for a server that is gone.
+pub(super) fn of_orphan(region: &RegionSlug, sighting: &Sighting) -> Alarm {
+    let guest = &sighting.guest;
+    let message = format!(
+        "guest {} on {} carries the mark of server {}, which is gone; it is left alone",
+        guest.name, guest.host, guest.mark.server
+    );
+    alarm(Severity::Warning, "guest_without_server", format!("guest:{region}/{}", guest.name), message)
 }
 
 /// Hosts that do not answer. One that was taken out of its region is missed only while servers stand on it.

@@ -46,6 +46,11 @@ pub fn definition() -> Definition<Site> {
     Definition::of::<Migrate>(steps![ReserveTarget, MoveGuest, RecordHost])
 }
 
+/// A guest that cannot be seen while it changes hosts is looked for so often before it is believed to be gone.
+const LOOKS: u32 = 4;
+/// How long until the next of these looks.
+const GLANCE: Duration = Duration::from_secs(2);
+
 /// How often a move is begun before it is given up.
 const TRIES: u32 = 5;
 /// How long until a move that failed is begun again.
@@ -157,6 +162,16 @@ fn reasons(placed: &Placement, candidates: &[Candidate], movable: &Movable) -> S
     format!("no host takes it: {}", all.join("; "))
 }
 
+/// Looks for a guest that is between two hosts, or was a moment ago.
+async fn find<M>(cx: &Site, run: &Run<Site>, work: &Work) -> Result<Result<Sighting, Outcome<M>>, Fault> {
+    Ok(match look(cx, work).await? {
+        Err(Outcome::Refuse(_)) if run.attempt() < LOOKS => {
+            Err(Outcome::wait_for("the guest to be seen again", GLANCE))
+        }
+        answer => answer,
+    })
+}
+
 /// Moves the guest.
 pub struct MoveGuest;
 
@@ -169,7 +184,7 @@ impl Step<Site> for MoveGuest {
     async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
         let work = subject(cx, run).await?;
         let target = run.memo::<ReserveTarget>()?;
-        let seen = match look(cx, &work).await? {
+        let seen = match find(cx, run, &work).await? {
             Ok(seen) => seen,
             Err(answer) => return Ok(answer),
         };
@@ -194,7 +209,7 @@ impl Step<Site> for MoveGuest {
             return Ok(Outcome::Follow(task));
         }
         let work = subject(cx, run).await?;
-        match look::<()>(cx, &work).await? {
+        match find::<()>(cx, run, &work).await? {
             Ok(seen) => settle(run, &work, &seen).await,
             Err(Outcome::Refuse(_)) => Ok(Outcome::done(())), // gone; that is another workflow's business
             Err(wait) => Ok(wait),
@@ -255,7 +270,7 @@ impl Step<Site> for RecordHost {
 
     async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
         let work = subject(cx, run).await?;
-        let seen = match look(cx, &work).await? {
+        let seen = match find(cx, run, &work).await? {
             Ok(seen) => seen,
             Err(answer) => return Ok(answer),
         };

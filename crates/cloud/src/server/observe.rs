@@ -7,7 +7,7 @@
 use super::drift::{self, Alarm};
 use crate::site::{self, Site};
 use model::ids::{RegionSlug, ServerId};
-use provider::{Inventory, Sighting};
+use provider::{Guest, GuestRef, Inventory, Provider, Sighting};
 use std::collections::{HashMap, HashSet};
 use store::Tx;
 use store::servers::{Seen, Watched};
@@ -57,6 +57,10 @@ pub async fn region(site: &Site, region: &RegionSlug) -> Result<Scan, Fault> {
     compare(site, region, generation, &expected, &inventory).await
 }
 
+/// How many guests are looked at one by one in a look at most. More than that do not change between two looks, but when
+/// a region comes back; the others have their turn in the next.
+const LOOKED_AT_CLOSELY: usize = 200;
+
 async fn compare(
     site: &Site,
     region: &RegionSlug,
@@ -64,48 +68,112 @@ async fn compare(
     expected: &[Watched],
     inventory: &Inventory,
 ) -> Result<Scan, Fault> {
-    let found: HashMap<ServerId, &Sighting> =
-        inventory.guests.iter().map(|sighting| (sighting.guest.mark.server, sighting)).collect();
+    let provider = site.provider(region)?;
+    let mut found: HashMap<ServerId, Sighting> =
+        inventory.guests.iter().map(|sighting| (sighting.guest.mark.server, sighting.clone())).collect();
     let offline: HashSet<&str> =
         inventory.hosts.iter().filter(|host| !host.online).map(|host| host.name.as_str()).collect();
     let mut scan = Scan { guests: inventory.guests.len(), ..Scan::default() };
     let mut unchanged = Vec::with_capacity(expected.len());
     let mut looked_at = HashSet::with_capacity(expected.len());
+    let mut closely = 0;
     for server in expected {
-        let seen = match found.get(&server.id) {
-            Some(sighting) => site::seen(sighting),
-            // A host that does not answer says nothing of its guests; nor does a server that is being made or unmade.
-            None if !server.answered || server.leaving || offline.contains(server.host.1.as_str()) => continue,
-            None => Seen { power: None, ssh: None },
-        };
+        if !found.get(&server.id).is_some_and(|sighting| drift::is_as_it_was(server, sighting)) {
+            // A host that does not answer says nothing of its guests; a server that is being made or unmade is looked at
+            // by its own steps.
+            let silent = offline.contains(server.host.1.as_str()) && !found.contains_key(&server.id);
+            if silent || !server.answered || server.leaving || closely == LOOKED_AT_CLOSELY {
+                continue;
+            }
+            closely += 1;
+            match look_closely(&*provider, site, server).await {
+                Look::There(sighting) => found.insert(server.id, *sighting),
+                Look::Gone => found.remove(&server.id),
+                Look::Unclear => continue,
+            };
+        }
         looked_at.insert(server.id);
+        let sighting = found.get(&server.id);
+        let seen = sighting.map_or(Seen { power: None, ssh: None }, site::seen);
         scan.missing += usize::from(seen.power.is_none());
         if seen == server.seen {
             unchanged.push(server.id);
         } else if change(site, server, generation, &seen).await? {
             scan.changed += 1;
         }
-        if let Some(sighting) = found.get(&server.id).filter(|sighting| sighting.guest.host != server.host.1)
+        if let Some(sighting) = sighting.filter(|sighting| sighting.guest.host != server.host.1)
             && !server.moving
             && drift::follow(site, server, &sighting.guest.host).await?
         {
             scan.moved += 1;
         }
     }
+    let orphans = orphans(&*provider, site, expected, inventory).await?;
     let mut tx = site.store.begin().await?;
     store::servers::touch_seen(&mut tx, &unchanged, generation).await?;
     let policy = crate::region::settings(&mut tx, region).await?;
     let mut alarms: Vec<Alarm> = Vec::new();
     for server in expected.iter().filter(|server| looked_at.contains(&server.id)) {
-        alarms.extend(drift::of_server(server, found.get(&server.id).copied(), policy.watch));
+        alarms.extend(drift::of_server(server, found.get(&server.id), policy.watch));
     }
     alarms.extend(drift::of_numbers(expected, inventory));
-    alarms.extend(drift::of_orphans(&mut tx, region, expected, inventory).await?);
+    alarms.extend(orphans.iter().map(|sighting| drift::of_orphan(region, sighting)));
     alarms.extend(drift::of_hosts(&mut tx, region, inventory).await?);
     alarms.extend(drift::of_storages(&mut tx, region, inventory).await?);
     drift::tell(&mut tx, region, &looked_at, &alarms).await?;
     tx.commit().await.map_err(store::Error::from)?;
     Ok(scan)
+}
+
+/// What one look at one guest said.
+enum Look {
+    There(Box<Sighting>),
+    Gone,
+    /// It is being worked on, or the provider did not answer. The next look will tell.
+    Unclear,
+}
+
+/// Providers' lists lag behind: what a step did a moment ago may not be in them yet. So whatever seems to have changed is
+/// asked about by name before it is believed.
+async fn look_closely(provider: &dyn Provider, site: &Site, server: &Watched) -> Look {
+    let name = server.number.map_or_else(|| format!("s{}", server.id), |number| number.to_string());
+    let guest = GuestRef { host: server.host.1.clone(), name, mark: site.mark(server.id) };
+    match provider.find_guest(&guest).await {
+        Ok(Guest::Ours(sighting)) => Look::There(sighting),
+        Ok(Guest::Absent | Guest::Foreign(_)) => Look::Gone,
+        Ok(Guest::Forming | Guest::Unfinished) => Look::Unclear,
+        Err(fault) => {
+            tracing::debug!(server = %server.id, %fault, "a guest cannot be looked at");
+            Look::Unclear
+        }
+    }
+}
+
+/// Guests that carry our mark, for servers that are gone. One that was deleted or ordered a moment ago is none.
+async fn orphans<'a>(
+    provider: &dyn Provider,
+    site: &Site,
+    expected: &[Watched],
+    inventory: &'a Inventory,
+) -> Result<Vec<&'a Sighting>, Fault> {
+    let known: HashSet<ServerId> = expected.iter().map(|server| server.id).collect();
+    let unknown: Vec<&Sighting> =
+        inventory.guests.iter().filter(|sighting| !known.contains(&sighting.guest.mark.server)).collect();
+    if unknown.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<ServerId> = unknown.iter().map(|sighting| sighting.guest.mark.server).collect();
+    let mut tx = site.store.begin().await?;
+    let living: HashSet<ServerId> = store::servers::living(&mut tx, &ids).await?.into_iter().collect();
+    tx.commit().await.map_err(store::Error::from)?;
+    let mut orphans = Vec::new();
+    let gone = unknown.into_iter().filter(|sighting| !living.contains(&sighting.guest.mark.server));
+    for sighting in gone.take(LOOKED_AT_CLOSELY) {
+        if let Ok(Guest::Ours(_)) = provider.find_guest(&sighting.guest).await {
+            orphans.push(sighting);
+        }
+    }
+    Ok(orphans)
 }
 
 /// Writes a change down, and tells the tenant of it. `false`: somebody has looked later.

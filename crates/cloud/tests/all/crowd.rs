@@ -19,6 +19,8 @@ pub(crate) struct State {
     pub(crate) storages: Vec<StorageSeen>,
     pub(crate) numbers: Option<(u32, u32)>,
     pub(crate) away: bool,
+    /// What the list of everything says instead of the truth: it lags behind.
+    pub(crate) old_list: Option<Inventory>,
     /// Moves stay under way until this is taken back.
     pub(crate) hold_moves: bool,
     /// How moves fail, before anything has happened.
@@ -186,6 +188,9 @@ impl Provider for Crowd {
         let state = self.state();
         if state.away {
             return Err(Fault::transient("nobody answers"));
+        }
+        if let Some(old) = &state.old_list {
+            return Ok(old.clone());
         }
         let host = |name: &str| HostSeen {
             name: name.to_owned(),

@@ -3,7 +3,7 @@
 use crate::crowd::{sighting, stranger};
 use crate::stage::{REGION, Stage};
 use model::ids::{RegionSlug, ServerId};
-use provider::{GuestPower, Mark, StorageSeen};
+use provider::{GuestPower, Mark, Provider as _, StorageSeen};
 
 fn told(kind: &str, severity: &str) -> (String, String) {
     (kind.to_owned(), severity.to_owned())
@@ -191,4 +191,23 @@ async fn what_images_are_at_hand_is_written_down() {
     cloud::template::fetch(stage.store(), &stage.operator, &region, image).await.unwrap();
     stage.settle().await;
     assert_eq!(at_hand().await, 1);
+}
+
+#[tokio::test]
+async fn a_list_that_lags_behind_is_not_believed() {
+    let stage = Stage::set().await;
+    let gone = stage.server("old").await;
+    let moved = stage.server("web").await;
+    let old = stage.crowd.inventory().await.unwrap();
+    let wanted = cloud::migration::Migrate { server: moved, to: None };
+    cloud::migration::start(stage.store(), &stage.operator, &wanted).await.unwrap();
+    stage.destroy(gone).await;
+    stage.settle().await;
+    let made = stage.server("new").await;
+    let there = stage.host(moved).await;
+    stage.crowd.state().old_list = Some(old);
+    let scan = stage.look().await;
+    assert_eq!((scan.changed, scan.missing, scan.moved), (0, 0, 0), "{made} is there, {moved} has moved");
+    assert_eq!(stage.host(moved).await, there);
+    assert!(stage.alerts().await.is_empty());
 }
