@@ -92,6 +92,8 @@ pub struct Server {
     pub backup_images: Vec<i32>,
     /// The workflow that makes and deletes it.
     pub workflow: WorkflowId,
+    /// Another word for each time that its disk was made anew.
+    pub incarnation: String,
     /// When it was ordered.
     pub created_at: Timestamp,
 }
@@ -102,7 +104,7 @@ macro_rules! columns {
         "s.id, s.name, s.region, s.size, s.vcpus, s.memory_mib, s.disk_gb, s.vpc_id, s.backups, s.backup_policy,
            s.backups_served_at,
            s.ipv6, s.monitoring, s.answered_at IS NOT NULL AS answered, s.seen_power, s.seen_ssh_host, s.seen_ssh_port,
-           s.workflow_id, s.created_at,
+           s.workflow_id, s.incarnation, s.created_at,
            i.id AS image_id, i.name AS image_name, i.slug AS image_slug, i.distribution, i.kind AS image_kind,
            i.status AS image_status, i.team_id IS NULL AS image_public, i.regions AS image_regions, i.min_disk_gb,
            i.stored_bytes, i.description AS image_description, i.default_user, i.created_at AS image_created_at,
@@ -196,6 +198,7 @@ pub(super) fn read(row: &PgRow) -> Result<Server> {
         snapshots: row.try_get("snapshots")?,
         backup_images: row.try_get("backup_images")?,
         workflow: WorkflowId(row.try_get("workflow_id")?),
+        incarnation: row.try_get("incarnation")?,
         created_at: row.time("created_at")?,
     })
 }
