@@ -123,6 +123,8 @@ impl Port {
     async fn run(self, listener: TcpListener) {
         let mut listener = Some(listener);
         let mut alive = self.shared.alive.subscribe();
+        // The node may have died before this ran for the first time.
+        alive.mark_changed();
         loop {
             let open = match listener.take() {
                 Some(open) => open,

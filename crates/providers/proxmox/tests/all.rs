@@ -1,0 +1,29 @@
+//! The Proxmox provider against a simulated cluster, which speaks Proxmox's own HTTPS.
+
+#[cfg(test)]
+#[path = "all/contract.rs"]
+mod contract;
+#[cfg(test)]
+#[path = "all/faults.rs"]
+mod faults;
+#[cfg(test)]
+#[path = "all/images.rs"]
+mod images;
+#[cfg(test)]
+#[path = "all/life.rs"]
+mod life;
+#[cfg(test)]
+#[path = "all/moves.rs"]
+mod moves;
+#[cfg(test)]
+#[path = "all/networks.rs"]
+mod networks;
+#[cfg(test)]
+#[path = "all/operator.rs"]
+mod operator;
+#[cfg(test)]
+#[path = "all/preflight.rs"]
+mod preflight;
+#[cfg(test)]
+#[path = "all/stage.rs"]
+mod stage;

@@ -1,0 +1,130 @@
+//! Images: fetched, shared between guests, made of guests, deleted.
+
+use crate::stage::{Stage, source, spec};
+use provider::{FaultKind, ImageSource, PowerWish, Provider};
+
+#[tokio::test]
+async fn an_image_is_fetched_once_and_deleted_with_its_files() {
+    let stage = Stage::new().await;
+    let image = stage.image(1);
+    assert_eq!(stage.proxmox.find_image(&image).await.unwrap(), None);
+    stage.fetch(&image).await;
+    let seen = stage.proxmox.find_image(&image).await.unwrap().unwrap();
+    assert!(seen.virtual_bytes > 0, "{seen:?}");
+    stage.until(|| async { stage.proxmox.ensure_image(&image, &source()).await }).await.unwrap();
+    assert_eq!(stage.asked("POST", "/download-url"), 1);
+    assert_eq!(stage.asked("POST", "/template"), 1);
+    stage.until(|| stage.proxmox.delete_image(&image)).await.unwrap();
+    assert_eq!(stage.proxmox.find_image(&image).await.unwrap(), None);
+    assert!(!stage.simulator.control.guests().iter().any(|guest| guest.vmid >= 90_000));
+    assert_eq!(stage.volumes("cairn-00000001-1."), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn each_host_with_a_storage_of_its_own_gets_a_template_of_its_own() {
+    let stage = Stage::new().await;
+    let image = stage.image(1);
+    stage.fetch(&image).await;
+    for host in 1..=3 {
+        let guest = stage.guest(10 + i32::try_from(host).unwrap(), host);
+        let seen = stage.create(&guest, &spec(image)).await;
+        assert_eq!(seen.guest.host, guest.host);
+    }
+    assert_eq!(stage.asked("POST", "/template"), 3);
+    let again = stage.guest(20, 1);
+    stage.create(&again, &spec(image)).await;
+    assert_eq!(stage.asked("POST", "/template"), 3);
+}
+
+#[tokio::test]
+async fn hosts_with_a_shared_storage_share_one_template() {
+    let stage = Stage::shared().await;
+    let image = stage.image(1);
+    stage.fetch(&image).await;
+    for host in 1..=3 {
+        let guest = stage.guest(10 + i32::try_from(host).unwrap(), host);
+        assert_eq!(stage.create(&guest, &spec(image)).await.guest.host, guest.host);
+    }
+    assert_eq!(stage.asked("POST", "/template"), 1);
+}
+
+#[tokio::test]
+async fn a_template_that_disks_build_on_stays_until_the_last_of_them_is_gone() {
+    let stage = Stage::shared().await;
+    let (image, guest) = (stage.image(1), stage.guest(1, 1));
+    stage.fetch(&image).await;
+    stage.create(&guest, &spec(image)).await;
+    let linked = stage.simulator.control.volumes().into_iter().any(|volume| volume.parent.is_some());
+    assert!(linked, "the storage makes linked clones");
+    stage.until(|| stage.proxmox.delete_image(&image)).await.unwrap();
+    assert_eq!(stage.proxmox.find_image(&image).await.unwrap(), None);
+    assert!(stage.really(&guest).is_some());
+    let inventory = stage.proxmox.inventory().await.unwrap();
+    assert_eq!(inventory.leftovers.len(), 1, "{:?}", inventory.leftovers);
+    stage.delete(&guest).await;
+    stage.until(|| stage.proxmox.delete_image(&image)).await.unwrap();
+    assert_eq!(stage.simulator.control.guests(), []);
+}
+
+#[tokio::test]
+async fn an_image_of_a_guest_makes_guests_elsewhere() {
+    let stage = Stage::new().await;
+    let (image, copy, guest) = (stage.image(1), stage.image(2), stage.guest(1, 1));
+    stage.fetch(&image).await;
+    stage.create(&guest, &spec(image)).await;
+    stage.power(&guest, PowerWish::On).await;
+    stage.until(|| stage.proxmox.snapshot_guest(&guest, &copy)).await.unwrap();
+    assert!(stage.proxmox.find_image(&copy).await.unwrap().is_some());
+    let template = stage
+        .simulator
+        .control
+        .guests()
+        .into_iter()
+        .find(|seen| seen.config.get("tags").is_some_and(|tags| tags.contains("cairn-img-00000001-2")));
+    let config = template.unwrap().config;
+    for key in ["net0", "sshkeys", "ipconfig0"] {
+        assert!(!config.contains_key(key), "{key} is still in {config:?}");
+    }
+    assert_eq!(stage.proxmox.inventory().await.unwrap().guests.len(), 1);
+    // On a host that has no such template, and nowhere to fetch it from.
+    let elsewhere = stage.guest(2, 3);
+    let seen = stage.create(&elsewhere, &spec(copy)).await;
+    assert_eq!((seen.guest.host.as_str(), seen.resources), ("pve3", spec(copy).resources));
+    stage.until(|| stage.proxmox.delete_image(&copy)).await.unwrap();
+    assert_eq!(stage.proxmox.find_image(&copy).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_proxmox_cannot_fetch_is_refused() {
+    let stage = Stage::new().await;
+    let image = stage.image(1);
+    let packed = ImageSource::Url { url: "https://x.example/a.img.xz".to_owned(), checksum: None };
+    let file = ImageSource::File { path: "/tmp/a.qcow2".to_owned(), checksum: None };
+    for source in [packed, file, ImageSource::Snapshot] {
+        assert_eq!(stage.proxmox.ensure_image(&image, &source).await.unwrap_err().kind, FaultKind::Refused);
+    }
+}
+
+#[tokio::test]
+async fn a_template_that_is_there_already_is_used() {
+    let mut scenario = crate::stage::scenario();
+    let template = simulator::GuestSpec {
+        vmid: 9000,
+        name: "debian".to_owned(),
+        running: false,
+        template: true,
+        disk: 4,
+        storage: "shared".to_owned(),
+        ..simulator::GuestSpec::default()
+    };
+    scenario.guests = vec![template];
+    let stage = Stage::of(scenario, |config| {
+        config.storage = "shared".to_owned();
+        config.templates.insert(model::ids::ImageId(1), 9000);
+    })
+    .await;
+    let image = stage.image(1);
+    stage.until(|| async { stage.proxmox.ensure_image(&image, &source()).await }).await.unwrap();
+    assert_eq!(stage.asked("POST", "/download-url"), 0);
+    assert_eq!(stage.create(&stage.guest(1, 2), &spec(image)).await.guest.host, "pve2");
+}
