@@ -254,7 +254,7 @@ fn template(call: &mut Call<'_>) -> Served<Reply> {
         return Err(Refusal::die(format!("unable to create template, because {word} contains snapshots")));
     }
     if guest.is_template() {
-        return Err(Refusal::die("you can't convert a template to a template".to_string()));
+        return Err(Refusal::die("you can't convert a template to a template"));
     }
     if guest.runs() {
         return Err(Refusal::die(format!("you can't convert a {word} to template if {word} is running")));

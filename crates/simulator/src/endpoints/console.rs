@@ -21,7 +21,7 @@ fn proxy(call: &mut Call<'_>) -> Served<Reply> {
     }
     let user = call.caller.name();
     let ticket = call.cluster.access.console_ticket(&user, &format!("/vms/{vmid}"), call.cluster.now);
-    let work = Work::new("vncproxy", vmid, call.node).then(Duration::ZERO, |_, _| Ok(()));
+    let work = Work::new("vncproxy", vmid, call.entry).then(Duration::ZERO, |_, _| Ok(()));
     let upid = call.cluster.fork(&call.caller, work)?;
     let mut shown = json!({ "user": user, "ticket": ticket, "port": "5900", "upid": upid });
     if !terminal {

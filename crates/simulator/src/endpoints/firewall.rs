@@ -100,14 +100,7 @@ fn place(call: &Call<'_>) -> Served<Place> {
     if path.starts_with("/cluster") {
         return Ok(Place::Cluster);
     }
-    if !path.contains("{vmid}") {
-        return Ok(Place::Node(call.node));
-    }
-    // Most of these are not proxied: the files are the whole cluster's, wherever the guest is.
-    match call.cluster.guests.get(&call.vmid()) {
-        Some(guest) if guest.kind == call.kind() => Ok(Place::Guest(guest.vmid)),
-        _ => Ok(Place::Guest(call.guest()?.vmid)),
-    }
+    if path.contains("{vmid}") { Ok(Place::Guest(call.guest()?.vmid)) } else { Ok(Place::Node(call.node)) }
 }
 
 /// To look at a firewall.

@@ -91,7 +91,7 @@ fn migrate(call: &mut Call<'_>) -> Served<Reply> {
     }
     for root in ["migration_network", "migration_type", "force"] {
         if call.parameters.has(root) && !call.caller.is_root() {
-            return Err(Refusal::parameter(root, "Only root may use this option.".to_string()));
+            return Err(Refusal::parameter(root, "Only root may use this option."));
         }
     }
     let restart = call.parameters.is("restart");

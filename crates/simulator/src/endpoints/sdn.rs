@@ -321,7 +321,7 @@ fn remove(call: &mut Call<'_>) -> Served<Reply> {
             Family::Zone => format!(
                 "zone {id} is used by vnet {user} at /usr/share/perl5/PVE/Network/SDN/Zones/Plugin.pm line 149."
             ),
-            _ => "Can't delete vnet if subnets exists".to_string(),
+            _ => "Can't delete vnet if subnets exists".to_owned(),
         };
         return Err(failed(text));
     }

@@ -339,10 +339,7 @@ fn upload(call: &mut Call<'_>) -> Served<Reply> {
     let Some(upload) = call.upload else {
         return Err(Refusal::parameter("filename", "property is missing and it is not optional"));
     };
-    // Not proxied: the node that was asked copies the file to the one that the path names.
-    let named = call.text("node").to_owned();
-    let node = call.cluster.nodes.iter().position(|node| node.name == named).unwrap_or(call.node);
-    let (volid, size) = (place(call, &upload.name)?, upload.bytes.len());
+    let (volid, node, size) = (place(call, &upload.name)?, call.node, upload.bytes.len());
     let algorithm = call.text("checksum-algorithm").to_owned();
     let got = checksum(&algorithm, &upload.bytes);
     let wanted = call.parameters.get("checksum").map(str::to_lowercase);

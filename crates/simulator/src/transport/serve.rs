@@ -205,20 +205,18 @@ impl Visit<'_> {
         Ok(Routed { found, caller, owner })
     }
 
+    /// The node that the path names. What is not proxied is served by the node that was asked, and is about the other.
     fn owner(&self, cluster: &Cluster, found: &Found) -> Served<usize> {
-        let Some(name) = found.parameters.get("node").filter(|_| found.route.on_node) else {
+        let Some(name) = found.parameters.get("node").filter(|name| *name != "localhost") else {
             return Ok(self.entry);
         };
-        if name == "localhost" {
-            return Ok(self.entry);
-        }
         let Some(owner) = cluster.node_index(name) else {
             let message = format!(
                 "hostname lookup '{name}' failed - failed to get address info for: {name}: Name or service not known"
             );
             return Err(Refusal::die(message));
         };
-        if owner != self.entry && !cluster.lives(owner) {
+        if found.route.on_node && owner != self.entry && !cluster.lives(owner) {
             let message = "Errors during connection establishment, proxy handshake and TLS errors: No route to host";
             return Err(Refusal::bare(595, message));
         }

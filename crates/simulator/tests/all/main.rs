@@ -5,6 +5,7 @@
 mod client;
 mod digest;
 mod exchanges;
+mod life;
 mod lists;
 mod recordings;
 mod scale;
