@@ -7,7 +7,7 @@ use crate::checksum::Checksum;
 use crate::ids::{RegionSlug, SizeSlug};
 use crate::money::Money;
 use crate::names::{ImageName, Slug};
-use crate::placement::Overcommit;
+use crate::placement::{Headroom, Overcommit, Preference, Weights};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -58,9 +58,25 @@ pub struct Region {
     /// How much of its hosts may be sold.
     #[serde(default)]
     pub overcommit: Overcommit,
+    /// Which of its hosts servers go to.
+    #[serde(default)]
+    pub placement: Placing,
     /// `[[region.pool]]`: where public addresses come from.
     #[serde(default, rename = "pool")]
     pub pools: Vec<Pool>,
+}
+
+/// Which hosts of a region servers go to, among those that have room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Placing {
+    /// Emptiest or fullest first.
+    pub preference: Preference,
+    /// What is to stay free on a host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headroom: Option<Headroom>,
+    /// What counts how much in the ranking.
+    pub weights: Weights,
 }
 
 impl Region {

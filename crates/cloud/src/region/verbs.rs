@@ -125,6 +125,7 @@ fn as_listed(new: &NewRegion) -> catalogue::Region {
         resolvers: new.resolvers.clone(),
         vpc_range: new.vpc_range,
         overcommit: new.overcommit,
+        placement: Default::default(),
         pools: new.pools.clone(),
     }
 }
@@ -226,6 +227,7 @@ fn edited(present: &Region, edit: &RegionEdit) -> Result<catalogue::Region> {
         resolvers: edit.resolvers.clone().unwrap_or_default(),
         vpc_range: range(present.vpc_range)?,
         overcommit: edit.overcommit.unwrap_or_default(),
+        placement: Default::default(),
         pools: edit.pools.clone().unwrap_or_default(),
     })
 }

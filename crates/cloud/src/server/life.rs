@@ -4,6 +4,7 @@
 use crate::server::observe;
 use crate::site::{self, Site};
 use async_trait::async_trait;
+use model::catalogue::Placing;
 use model::ids::{HostId, ServerId};
 use model::placement::{self, Host, HostState, Placement};
 use model::refusal::Code;
@@ -120,7 +121,7 @@ impl Step<Site> for Place {
                 Duration::from_millis(500),
             ));
         }
-        let request = placement::Request { seed: u64::from(work.id.0.unsigned_abs()), ..wanted(&work) };
+        let request = wanted(&work)?;
         let hosts: Vec<Host> = candidates.iter().map(host).collect();
         let placement = placement::place(&request, &hosts);
         for choice in &placement.ranked {
@@ -147,15 +148,23 @@ impl Step<Site> for Place {
 }
 
 /// What a server asks of a host, wherever it comes from.
-pub(super) fn wanted(work: &Work) -> placement::Request {
-    placement::Request {
+pub(super) fn wanted(work: &Work) -> Result<placement::Request, Fault> {
+    let placing: Option<Placing> = work.placing.clone().map(serde_json::from_value).transpose().map_err(|error| {
+        Fault::bug(format!("how region {} places its servers cannot be read: {error}", work.region))
+    })?;
+    let Placing { preference, headroom, weights } = placing.unwrap_or_default();
+    Ok(placement::Request {
         needs: placement::Resources {
             vcpus: i64::from(work.vcpus),
             memory_mib: i64::from(work.memory_mib),
             disk_gb: i64::from(work.disk_gb),
         },
+        preference,
+        headroom,
+        weights,
+        seed: u64::from(work.id.0.unsigned_abs()),
         ..placement::Request::default()
-    }
+    })
 }
 
 /// A host as placement looks at it.

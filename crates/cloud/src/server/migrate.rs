@@ -134,8 +134,7 @@ async fn reserve(
     let mut avoid: Vec<HostId> = work.host.iter().map(|(host, _)| *host).collect();
     avoid.extend(named(&seen.guest.host).map(|host| host.id));
     avoid.extend(movable.not_to.iter().filter_map(|(name, _)| named(name)).map(|host| host.id));
-    let seed = u64::from(work.id.0.unsigned_abs());
-    let request = placement::Request { required, avoid, seed, ..wanted(work) };
+    let request = placement::Request { required, avoid, ..wanted(work)? };
     let hosts: Vec<placement::Host> = candidates.iter().map(host).collect();
     let placed = placement::place(&request, &hosts);
     for choice in &placed.ranked {

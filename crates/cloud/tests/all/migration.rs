@@ -171,6 +171,23 @@ async fn a_drain_that_gets_no_further_is_told() {
     assert!(stage.alerts().await.is_empty());
 }
 
+#[tokio::test]
+async fn a_region_says_which_hosts_are_filled_first() {
+    let stage = Stage::set().await;
+    let used = "SELECT count(DISTINCT host_id) FROM servers WHERE deleted_at IS NULL";
+    for name in ["a", "b", "c"] {
+        stage.server(name).await;
+    }
+    assert_eq!(stage.one::<i64>(used).await, 3, "spread, where nothing else was said");
+    let packing = "UPDATE regions SET settings = settings || '{\"placement\": {\"preference\": \"pack\"}}'";
+    stage.run(packing).await;
+    for name in ["d", "e", "f"] {
+        stage.server(name).await;
+    }
+    let newest = "SELECT count(DISTINCT host_id) FROM (SELECT host_id FROM servers ORDER BY id DESC LIMIT 3) AS newest";
+    assert_eq!(stage.one::<i64>(newest).await, 1);
+}
+
 /// The whole matrix over a migration.
 struct Moves(Stage);
 

@@ -318,6 +318,8 @@ pub struct Work {
     pub guest_number: Option<i64>,
     /// The guest was there before it was ours.
     pub adopted: bool,
+    /// The region's `model::catalogue::Placing` as stored, where it has one.
+    pub placing: Option<serde_json::Value>,
     /// Power as wanted.
     pub wanted_power: Power,
     /// Power as last seen.
@@ -338,7 +340,7 @@ const WORK: &str = "
     SELECT s.id, s.team_id, s.name, s.region, s.size, s.vcpus, s.memory_mib, s.disk_gb, s.image_id, s.vpc_id,
            s.public_keys, s.incarnation, s.user_data, s.host_id, h.name AS host_name, s.wanted_power, s.seen_power,
            s.answered_at IS NOT NULL AS answered, s.destroy_requested_at IS NOT NULL AS leaving, s.workflow_id,
-           s.adopted, (SELECT n.number FROM guest_numbers n WHERE n.server_id = s.id AND n.freed_at IS NULL) AS guest_number,
+           s.adopted, r.settings -> 'placement' AS placing, (SELECT n.number FROM guest_numbers n WHERE n.server_id = s.id AND n.freed_at IS NULL) AS guest_number,
            i.source, i.default_user,
            ARRAY(SELECT host(x) FROM unnest(r.resolvers) AS x) AS resolvers, z.price_hourly
     FROM servers s
@@ -374,6 +376,7 @@ fn read_work(row: &PgRow) -> Result<Work> {
         host: host.map(HostId).zip(host_name),
         guest_number: row.try_get("guest_number")?,
         adopted: row.try_get("adopted")?,
+        placing: row.try_get("placing")?,
         wanted_power: row.word("wanted_power")?,
         seen_power: row.word_or_null("seen_power")?,
         answered: row.try_get("answered")?,
