@@ -123,6 +123,16 @@ impl Installation {
         std::fs::read_to_string(self.file("token")).unwrap().trim().to_owned()
     }
 
+    /// The first operator's token.
+    pub fn operator_token(&self) -> String {
+        std::fs::read_to_string(self.file("operator-token")).unwrap().trim().to_owned()
+    }
+
+    /// A client with the first operator's token.
+    pub fn operator(&self) -> Client {
+        self.client_with(self.operator_token())
+    }
+
     /// What the daemon has logged since it was last started.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()

@@ -9,7 +9,9 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
     info(
         title = "Cairn",
         description = "Servers and everything around them. `/v2` is compatible with the DigitalOcean API v2, so its \
-                       clients work by changing one address; `/cloud/v1` is what that lacks.",
+                       clients work by changing one address; `/cloud/v1` is what that lacks. `/admin/v1` is for \
+                       operators, whose tokens are of another kind: none of theirs opens the rest, and none of a \
+                       team's opens it.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
         contact()
     ),
@@ -21,7 +23,9 @@ struct Frame;
 pub fn document() -> Value {
     let mut document = Frame::openapi();
     let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-    document.components.get_or_insert_default().add_security_scheme("bearer_auth", token);
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("bearer_auth", token.clone());
+    components.add_security_scheme("operator_auth", token);
     document.merge(crate::routes().into_openapi());
     // Through a value, so that the order of fields does not depend on hash maps.
     let mut document = serde_json::to_value(&document).unwrap_or_default();

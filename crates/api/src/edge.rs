@@ -5,6 +5,7 @@ mod feed;
 mod guard;
 mod json;
 pub mod operations;
+mod operators;
 mod paging;
 mod path;
 mod problem;
@@ -14,7 +15,7 @@ mod request_id;
 mod tokens;
 
 pub(crate) use feed::Feed;
-pub use guard::{Authenticated, Presented};
+pub use guard::{AsOperator, Authenticated, Presented, PresentedOperator};
 pub(crate) use guard::{Guard, check};
 pub use json::{Json, LARGEST_BODY, RawJson};
 pub use paging::{PageParameters, Paging};

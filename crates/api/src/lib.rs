@@ -1,11 +1,12 @@
-//! HTTP: the tenant API. A handler reads its arguments with the extractors of [`edge`], calls one read of `store` or one
-//! verb of `cloud`, and turns what comes back into a shape of `wire`. It holds an [`Api`] and nothing else, so it
-//! cannot reach a provider.
+//! HTTP: the API of tenants (`/v2`, `/cloud/v1`) and that of operators (`/admin/v1`). A handler reads its arguments
+//! with the extractors of [`edge`], calls one read of `store` or one verb of `cloud`, and turns what comes back into a
+//! shape of `wire`. It holds an [`Api`] and nothing else, so it cannot reach a provider.
 //!
-//! Every endpoint is declared once, by `#[utoipa::path]` on its handler: path, operation id (DigitalOcean's where it has
-//! one), scope (`security`), and `x-cairn` with the `audit` operation it writes and its `rate` class. The OpenAPI
+//! Every endpoint is declared once, by `#[utoipa::path]` on its handler: path, operation id (DigitalOcean's where it
+//! has one), scope (`security`), and `x-cairn` with the `audit` operation it writes and its `rate` class. The OpenAPI
 //! document is generated from that, and the edge enforces what the document says.
 
+mod admin_v1;
 mod cloud_v1;
 mod document;
 pub mod edge;
@@ -16,7 +17,7 @@ mod reference;
 mod v2;
 
 pub use document::document;
-pub use options::{Limits, Options, RenderMetrics};
+pub use options::{Limits, Options, RenderMetrics, SetupScript, SetupWish};
 
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
@@ -61,6 +62,7 @@ pub fn router(store: Store, options: Options) -> Router {
     let feed = Feed::start(store, Arc::clone(&tokens));
     let document = document();
     let guard = Guard {
+        store: api.store.clone(),
         operations: Arc::new(edge::operations::Table::new(edge::operations::enumerate(&document))),
         tokens,
         rates: Arc::new(Rates::new(api.options.limits)),
@@ -81,7 +83,12 @@ pub fn router(store: Store, options: Options) -> Router {
 
 /// Every declared endpoint.
 fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().merge(v2::routes()).merge(cloud_v1::routes()).merge(oauth::routes()).merge(health::routes())
+    OpenApiRouter::new()
+        .merge(v2::routes())
+        .merge(cloud_v1::routes())
+        .merge(admin_v1::routes())
+        .merge(oauth::routes())
+        .merge(health::routes())
 }
 
 async fn nowhere() -> Problem {

@@ -24,6 +24,24 @@ impl Default for Limits {
 /// Writes the process's figures in Prometheus' format.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 
+/// Writes the script for a provider, by its name, and for what of it is to be used. `None`: it is not known.
+pub type SetupScript = Arc<dyn Fn(&str, &SetupWish) -> Option<String> + Send + Sync>;
+
+/// What of a provider is to be used; what is not said is as usual there. Everything is a plain word, fit for a script.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SetupWish {
+    /// What the token is to be called.
+    pub token_id: Option<String>,
+    /// Where servers' disks go.
+    pub storage: Option<String>,
+    /// Where images are downloaded to.
+    pub file_storage: Option<String>,
+    /// The bridge of the public network.
+    pub bridge: Option<String>,
+    /// The version of the software there.
+    pub version: Option<String>,
+}
+
 /// What is fixed when the process starts.
 #[derive(Clone)]
 pub struct Options {
@@ -40,6 +58,10 @@ pub struct Options {
     pub streams_per_team: usize,
     /// How far the addresses of images that teams bring may reach. The region's provider has a word in it, too.
     pub image_reach: Reach,
+    /// What regions' secrets are sealed with before they are stored; without it no region can be connected here.
+    pub secrets: Option<Arc<cloud::secrets::Key>>,
+    /// What the administrator of a provider runs there to let us in; `None`: nothing is known of any provider.
+    pub setup_script: Option<SetupScript>,
     /// What `/metrics` answers; `None`: it is not served.
     pub render_metrics: Option<RenderMetrics>,
     /// Cancelled when the process is to end: streams end then, so that a graceful shutdown does not wait for them.
@@ -56,6 +78,8 @@ impl Options {
             token_cache: Duration::from_secs(5),
             streams_per_team: 100,
             image_reach: Reach::Public,
+            secrets: None,
+            setup_script: None,
             render_metrics: None,
             stop: CancellationToken::new(),
         }

@@ -1,6 +1,6 @@
 //! The command line as a whole. What each command takes stands with the command.
 
-use crate::command::{account, action, context, events, image, login, manual, server, snapshot, ssh_key, tag};
+use crate::command::{account, action, admin, context, events, image, login, manual, server, snapshot, ssh_key, tag};
 use crate::contexts::Choice;
 use crate::print::{Output, Printer};
 use crate::progress::Loudness;
@@ -114,6 +114,7 @@ pub(crate) enum Command {
     Account,
     /// What the team may have, and what it has
     Quota,
+    Admin(Box<admin::AdminArguments>),
     /// Print a shell's completion script
     Completion {
         /// For which shell

@@ -4,7 +4,7 @@ mod answer;
 mod call;
 mod patience;
 
-pub(crate) use call::Call;
+pub(crate) use call::{Call, fresh_key};
 
 use crate::document::{Document, Envelope};
 use crate::failure::{Ending, Failure, Result};
@@ -88,6 +88,11 @@ impl Client {
         Ok(Self { http, base, token, progress })
     }
 
+    /// The same with another token.
+    pub(crate) fn with_token(self, token: Token) -> Self {
+        Self { token, ..self }
+    }
+
     /// Asks for one object, which the answer has under `field`.
     pub(crate) async fn one<T: DeserializeOwned>(&self, call: &Call, field: &str) -> Result<Document<T>> {
         self.envelope(call).await?.take(field)
@@ -150,10 +155,13 @@ impl Client {
     /// Sends a call, again where that is safe and promises something.
     async fn send(&self, call: &Call) -> Result<Vec<u8>> {
         let mut patience = Patience::new(call.repetition());
+        let began = tokio::time::Instant::now();
         loop {
             let (heard, outcome) = self.once(call, patience.attempts()).await;
             let Some(heard) = heard else { return outcome };
-            let Some(pause) = patience.pause(heard) else { return outcome };
+            let Some(pause) = patience.pause(heard, began.elapsed()) else {
+                return outcome.map_err(|failure| Failure { in_doubt: patience.doubts(), ..failure });
+            };
             if let Err(failure) = &outcome {
                 let when = if pause.as_secs() == 0 { String::new() } else { format!(" in {} s", pause.as_secs()) };
                 self.progress.say(&format!("{}; trying again{when}", failure.sentence));

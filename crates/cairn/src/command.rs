@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod action;
+pub(crate) mod admin;
 pub(crate) mod confirmation;
 pub(crate) mod console;
 pub(crate) mod context;
@@ -41,6 +42,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Action(command) => Box::pin(action::run(command, &session()?)).await,
         Command::Events(events) => Box::pin(events::run(events, &session()?)).await,
         Command::Account => account::show(&session()?).await,
+        Command::Admin(admin) => Box::pin(admin::run(*admin, &global)).await,
         Command::Quota => account::quota(&session()?).await,
     }
 }

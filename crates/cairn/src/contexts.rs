@@ -26,22 +26,56 @@ pub(crate) struct Context {
     /// The file with the certificate authorities to trust, if it is not those of this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ca: Option<PathBuf>,
-    /// The secret.
-    #[serde(with = "secret")]
-    pub(crate) token: Token,
+    /// The secret of a team's token; none where only an operator's is known.
+    #[serde(default, with = "secret", skip_serializing_if = "Option::is_none")]
+    pub(crate) token: Option<Token>,
+    /// The secret of an operator's token.
+    #[serde(default, with = "secret", skip_serializing_if = "Option::is_none")]
+    pub(crate) operator_token: Option<Token>,
 }
 
 mod secret {
     use crate::client::Token;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(super) fn serialize<S: Serializer>(token: &Token, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(token.reveal())
+    pub(super) fn serialize<S: Serializer>(token: &Option<Token>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_some(&token.as_ref().map(Token::reveal))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Token, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Token>, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Token::parse(&text).map_err(|failure| D::Error::custom(failure.sentence))
+        Token::parse(&text).map(Some).map_err(|failure| D::Error::custom(failure.sentence))
+    }
+}
+
+/// For whom is asked: for a team, or for the operators of the installation. Each has tokens of its own kind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Audience {
+    /// `/v2` and `/cloud/v1`.
+    Team,
+    /// `/admin/v1`.
+    Operator,
+}
+
+impl Context {
+    /// The token for this audience.
+    pub(crate) fn token_for(&self, audience: Audience) -> Option<Token> {
+        match audience {
+            Audience::Team => self.token.clone(),
+            Audience::Operator => self.operator_token.clone(),
+        }
+    }
+}
+
+impl Audience {
+    /// How to get a token for it.
+    fn advice(self, url: &str) -> String {
+        match self {
+            Self::Team => format!("cairn login --url {url}, or CAIRN_TOKEN in the environment"),
+            Self::Operator => format!(
+                "cairn admin login --url {url}, --operator-token-file FILE, or CAIRN_OPERATOR_TOKEN in the environment"
+            ),
+        }
     }
 }
 
@@ -133,22 +167,31 @@ pub(crate) struct Environment {
     pub(crate) choice: Choice,
     /// `CAIRN_TOKEN`.
     pub(crate) token: Option<Token>,
+    /// `CAIRN_OPERATOR_TOKEN`.
+    pub(crate) operator_token: Option<Token>,
 }
 
 impl Environment {
     /// Of this process. What is set to nothing is not set.
     pub(crate) fn read() -> Result<Self> {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let token = |name: &str| set(name).map(|text| Token::parse(&text).map_err(|f| f.during(name))).transpose();
         Ok(Self {
             choice: Choice {
                 context: set("CAIRN_CONTEXT"),
                 url: set("CAIRN_URL"),
                 ca: set("CAIRN_CA").map(PathBuf::from),
             },
-            token: set("CAIRN_TOKEN")
-                .map(|text| Token::parse(&text).map_err(|f| f.during("CAIRN_TOKEN")))
-                .transpose()?,
+            token: token("CAIRN_TOKEN")?,
+            operator_token: token("CAIRN_OPERATOR_TOKEN")?,
         })
+    }
+
+    fn token_for(&self, audience: Audience) -> Option<Token> {
+        match audience {
+            Audience::Team => self.token.clone(),
+            Audience::Operator => self.operator_token.clone(),
+        }
     }
 }
 
@@ -159,6 +202,7 @@ pub(crate) fn choose(
     contexts: &Contexts,
     flags: Choice,
     environment: Environment,
+    audience: Audience,
 ) -> Result<(String, Token, Option<PathBuf>)> {
     let flagged = flags.context.as_deref().map(|name| contexts.get(name)).transpose()?;
     let named = environment.choice.context.as_deref().or(contexts.current.as_deref());
@@ -170,17 +214,21 @@ pub(crate) fn choose(
     };
     let surely = flagged.cloned();
     let fallback = context.cloned();
+    let given = environment.token_for(audience);
     let url = flags.url.or(surely.as_ref().map(|context| context.url.clone())).or(environment.choice.url);
     let url = url.or(fallback.as_ref().map(|context| context.url.clone())).ok_or_else(|| {
-        Failure::new(Ending::Unauthorised, "not logged in: no installation is named")
-            .suggest("cairn login, or CAIRN_URL and CAIRN_TOKEN in the environment")
+        Failure::new(Ending::Unauthorised, "not logged in: no installation is named").suggest(match audience {
+            Audience::Team => "cairn login, or CAIRN_URL and CAIRN_TOKEN in the environment",
+            Audience::Operator => "cairn admin login, or CAIRN_URL and CAIRN_OPERATOR_TOKEN in the environment",
+        })
     })?;
     let here = |context: &Context| same(&context.url, &url);
     let (surely, fallback) = (surely.filter(here), fallback.filter(here));
-    let token = surely.as_ref().map(|context| context.token.clone()).or(environment.token);
-    let token = token.or(fallback.as_ref().map(|context| context.token.clone())).ok_or_else(|| {
-        Failure::new(Ending::Unauthorised, format!("not logged in: there is no token for {url}"))
-            .suggest(format!("cairn login --url {url}, or CAIRN_TOKEN in the environment"))
+    let stored = |context: &Option<Context>| context.as_ref().and_then(|context| context.token_for(audience));
+    let token = stored(&surely).or(given).or_else(|| stored(&fallback)).ok_or_else(|| {
+        let what = if audience == Audience::Team { "token" } else { "operator's token" };
+        Failure::new(Ending::Unauthorised, format!("not logged in: there is no {what} for {url}"))
+            .suggest(audience.advice(&url))
     })?;
     let ca = flags.ca.or(surely.and_then(|context| context.ca)).or(environment.choice.ca);
     Ok((url, token, ca.or(fallback.and_then(|context| context.ca))))
@@ -202,7 +250,8 @@ mod tests {
         let context = |url: &str, token: &str| Context {
             url: url.to_owned(),
             ca: Some(format!("/{token}.pem").into()),
-            token: Token::parse(token).unwrap(),
+            token: Some(Token::parse(token).unwrap()),
+            operator_token: Some(Token::parse(&format!("{token}-op")).unwrap()),
         };
         Contexts {
             current: Some("home".to_owned()),
@@ -215,13 +264,13 @@ mod tests {
     }
 
     fn chosen(flags: Choice, environment: Environment) -> (String, String, String) {
-        let (url, token, ca) = choose(&contexts(), flags, environment).unwrap();
+        let (url, token, ca) = choose(&contexts(), flags, environment, Audience::Team).unwrap();
         (url, token.reveal().to_owned(), ca.map(|path| path.display().to_string()).unwrap_or_default())
     }
 
     fn environment(url: &str, token: &str) -> Environment {
         let choice = Choice { url: Some(url.to_owned()), ..Choice::default() };
-        Environment { choice, token: Some(Token::parse(token).unwrap()) }
+        Environment { choice, token: Some(Token::parse(token).unwrap()), operator_token: None }
     }
 
     fn strings(url: &str, token: &str, ca: &str) -> (String, String, String) {
@@ -243,12 +292,25 @@ mod tests {
     #[test]
     fn a_stored_token_goes_nowhere_else() {
         let flags = Choice { url: Some("https://elsewhere.example".to_owned()), ..Choice::default() };
-        let failure = choose(&contexts(), flags, Environment::default()).unwrap_err();
+        let failure = choose(&contexts(), flags, Environment::default(), Audience::Team).unwrap_err();
         assert_eq!(failure.ending, Ending::Unauthorised);
         assert!(!failure.to_string().contains("secret"));
         let flags = Choice { context: Some("nowhere".to_owned()), ..Choice::default() };
-        assert_eq!(choose(&contexts(), flags, Environment::default()).unwrap_err().ending, Ending::NotFound);
+        assert_eq!(
+            choose(&contexts(), flags, Environment::default(), Audience::Team).unwrap_err().ending,
+            Ending::NotFound
+        );
         assert!(!format!("{:?}", contexts()).contains("secret\""));
+    }
+
+    #[test]
+    fn an_operators_token_is_another_one() {
+        let chosen = |environment| choose(&contexts(), Choice::default(), environment, Audience::Operator);
+        assert_eq!(chosen(Environment::default()).unwrap().1.reveal(), "home-secret-op");
+        // A team's token in the environment says nothing for operators.
+        let failure = chosen(environment("https://there.example", "there")).unwrap_err();
+        assert_eq!(failure.ending, Ending::Unauthorised);
+        assert!(failure.suggestion.unwrap().contains("CAIRN_OPERATOR_TOKEN"));
     }
 
     #[test]

@@ -62,12 +62,14 @@ pub(crate) struct Failure {
     pub(crate) request: Option<String>,
     /// The server's stable word for it.
     pub(crate) code: Option<String>,
+    /// Nobody knows whether what was asked for was done.
+    pub(crate) in_doubt: bool,
 }
 
 impl Failure {
     /// A failure with nothing but a sentence.
     pub(crate) fn new(ending: Ending, sentence: impl Into<String>) -> Self {
-        Self { ending, sentence: sentence.into(), suggestion: None, request: None, code: None }
+        Self { ending, sentence: sentence.into(), suggestion: None, request: None, code: None, in_doubt: false }
     }
 
     /// The command line was wrong.

@@ -98,7 +98,7 @@ fn reference(text: &str) -> IdOrSlug {
 }
 
 /// The one of this name.
-fn only<T>(mut found: Vec<Document<T>>, name: &str, id: impl Fn(&T) -> String) -> Result<Document<T>> {
+pub(crate) fn only<T>(mut found: Vec<Document<T>>, name: &str, id: impl Fn(&T) -> String) -> Result<Document<T>> {
     match (found.pop(), found.len()) {
         (Some(one), 0) => Ok(one),
         (None, _) => Err(Failure::new(Ending::NotFound, "there is none of this name")),

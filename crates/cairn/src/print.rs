@@ -108,6 +108,21 @@ pub(crate) fn bytes(bytes: &[u8]) -> Result<()> {
     }
 }
 
+/// Bytes in the largest unit of which there is at least one, to a tenth: `1.5 GB`.
+pub(crate) fn size(bytes: i64) -> String {
+    let mut unit = 1_i64;
+    let mut word = "B";
+    for (next, name) in [(1_000, "kB"), (1_000_000, "MB"), (1_000_000_000, "GB"), (1_000_000_000_000, "TB")] {
+        if bytes >= next {
+            (unit, word) = (next, name);
+        }
+    }
+    match (bytes / unit, bytes % unit * 10 / unit) {
+        (whole, 0) => format!("{whole} {word}"),
+        (whole, tenth) => format!("{whole}.{tenth} {word}"),
+    }
+}
+
 fn write(text: &str) -> Result<()> {
     bytes(text.as_bytes())
 }

@@ -1,8 +1,8 @@
 //! What a command works with once it is clear which installation is meant.
 
 use crate::arguments::Global;
-use crate::client::{self, Client};
-use crate::contexts::{self, Contexts, Environment};
+use crate::client::{self, Client, Token};
+use crate::contexts::{self, Audience, Contexts, Environment};
 use crate::failure::Result;
 use crate::print::Printer;
 use crate::progress::Progress;
@@ -23,9 +23,24 @@ pub(crate) struct Session {
 impl Session {
     /// With the installation that the command line, the environment and the stored contexts name together.
     pub(crate) fn open(global: &Global) -> Result<Self> {
+        Self::with(global, Environment::read()?, Audience::Team)
+    }
+
+    /// The same for an operator; a token that was read from a file goes before all others.
+    pub(crate) fn open_as_operator(global: &Global, token: Option<Token>) -> Result<Self> {
+        let mut environment = Environment::read()?;
+        let Some(token) = token else { return Self::with(global, environment, Audience::Operator) };
+        // It is for this command alone, so it goes wherever the command does.
+        environment.operator_token = Some(token.clone());
+        let mut session = Self::with(global, environment, Audience::Operator)?;
+        session.client = session.client.with_token(token);
+        Ok(session)
+    }
+
+    fn with(global: &Global, environment: Environment, audience: Audience) -> Result<Self> {
         let progress = Rc::new(Progress::new(global.loudness()));
         let contexts = stored(&progress)?;
-        let (url, token, ca) = contexts::choose(&contexts, global.choice(), Environment::read()?)?;
+        let (url, token, ca) = contexts::choose(&contexts, global.choice(), environment, audience)?;
         let base = client::base(&url)?;
         warn_if_exposed(&base, &progress);
         let client = Client::new(base, token, ca.as_deref(), Rc::clone(&progress))?;

@@ -70,6 +70,11 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
+    /// How long is left.
+    pub(crate) fn left(&self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+
     /// Waits before the next look at so many things; fails when it is too late for one.
     pub(crate) async fn pause(&self, things: usize, what: &str) -> Result<()> {
         let now = Instant::now();

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute; this is what they share")]
 
+#[path = "all/admin.rs"]
+mod admin;
 #[path = "all/cloud.rs"]
 mod cloud;
 #[path = "all/failures.rs"]

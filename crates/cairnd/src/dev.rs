@@ -44,6 +44,7 @@ where
     let store = Store::connect(&postgres.url(DATABASE), settings.database_connections).await?;
     prepare::database(settings, &store).await?;
     first_token(&store, &settings.data_dir.join("token")).await?;
+    first_operator(&store, &settings.data_dir.join("operator-token")).await?;
     let outcome = then(store.clone()).await;
     // Otherwise the database is stopped under the connections, and each of them says so in the log.
     let _ = tokio::time::timeout(CLOSING, store.pool().close()).await;
@@ -63,6 +64,22 @@ async fn first_token(store: &Store, file: &Path) -> Result<()> {
     }
 }
 
+/// Makes the first operator's token, once. Beside the first team's, because whoever starts this is both; the two open
+/// different doors.
+async fn first_operator(store: &Store, file: &Path) -> Result<()> {
+    match store::operators::bootstrap(store).await? {
+        Some(made) => files::write(file, format!("{}\n", made.secret.reveal()).as_bytes(), files::PRIVATE),
+        None if file.exists() => Ok(()),
+        None => {
+            tracing::warn!(
+                file = %file.display(),
+                "the first operator token's file is gone, and its secret is kept nowhere else"
+            );
+            Ok(())
+        }
+    }
+}
+
 /// What a person needs to know, on stdout.
 fn announce(settings: &Settings) -> Result<()> {
     let data = settings.data_dir.display();
@@ -70,6 +87,7 @@ fn announce(settings: &Settings) -> Result<()> {
     let authority = Certificates::from_settings(settings).authority_file();
     let trust = authority.map(|file| format!(" --ca {}", file.display())).unwrap_or_default();
     text += &format!("  cairn login --url {}{trust} --token-file {data}/token\n", settings.public_url);
+    text += &format!("  cairn admin login --operator-token-file {data}/operator-token   # for operators\n");
     // Whoever started us may have closed the other end of a pipe; that is no reason to stop.
     let mut out = std::io::stdout();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

@@ -17,6 +17,7 @@ mod regions;
 mod roles;
 mod secret_key;
 mod settings;
+mod setup;
 mod stopping;
 
 use anyhow::Result;

@@ -84,6 +84,8 @@ async fn serve(
     let options = api::Options {
         limits: api::Limits { per_hour: settings.requests_per_hour, per_minute: settings.requests_per_minute },
         render_metrics: Some(Arc::new(move || figures.render())),
+        secrets: crate::secret_key::load(settings)?,
+        setup_script: Some(Arc::new(crate::setup::script)),
         stop: stopping.clone(),
         ..api::Options::new(&settings.public_url)
     };

@@ -112,8 +112,8 @@ pub async fn revoke(tx: &mut Tx, token: OperatorTokenId) -> Result<bool> {
     Ok(done.rows_affected() == 1)
 }
 
-/// The first operator's token, which may do everything. Does nothing and returns `None` where there has been one already;
-/// two processes that try at once make one.
+/// The first operator's token, which may do everything. Does nothing and returns `None` where there has been one
+/// already; two processes that try at once make one.
 pub async fn bootstrap(store: &Store) -> Result<Option<Minted>> {
     crate::tenancy::installation(store).await?;
     let mut tx = store.begin().await?;
@@ -128,7 +128,8 @@ pub async fn bootstrap(store: &Store) -> Result<Option<Minted>> {
     Ok(Some(minted))
 }
 
-/// Writes one entry of the operators' audit, in the transaction of the change. `detail` is what was asked, without secrets.
+/// Writes one entry of the operators' audit, in the transaction of the change. `detail` is what was asked, without
+/// secrets.
 pub async fn record(tx: &mut Tx, origin: Origin, operation: &str, subject: &str, detail: &Value) -> Result<()> {
     sqlx::query(
         "INSERT INTO operator_audit (token_id, operation, subject, request_id, detail) VALUES ($1, $2, $3, $4, $5)",

@@ -1,4 +1,5 @@
-//! What operators see and ask for: everything under `/admin/v1`, with the same envelopes, errors and paging as the rest.
+//! What operators see and ask for: everything under `/admin/v1`, with the same envelopes, errors and paging as the
+//! rest.
 
 mod alert;
 mod guest;
@@ -13,9 +14,9 @@ pub use guest::{AdoptedGuest, Guest, GuestAdopt, GuestKind, GuestList, GuestPowe
 pub use host::{Host, HostAmounts, HostDrain, HostList, HostResponse, HostState, HostUpdate};
 pub use migration::{Migration, MigrationCreate, MigrationList, MigrationResponse, MigrationState};
 pub use region::{
-    ConnectionState, Finding, Overcommit, Pool, PoolKind, ProviderSetup, ProviderSetupResponse, Region, RegionConnection,
-    RegionCreate, RegionList, RegionPool, RegionProbe, RegionResponse, RegionTest, RegionTestResponse, RegionUpdate,
-    Severity,
+    ConnectionState, Finding, Overcommit, Pool, PoolKind, ProviderSetup, ProviderSetupResponse, Region,
+    RegionConnection, RegionCreate, RegionList, RegionPool, RegionProbe, RegionResponse, RegionTest,
+    RegionTestResponse, RegionUpdate, Severity,
 };
 pub use server::{PlacedServer, PlacedServerList};
 pub use storage::{Storage, StorageList, Template, TemplateFetch, TemplateFetching, TemplateList};

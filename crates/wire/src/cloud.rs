@@ -17,6 +17,11 @@ pub struct ServerCloud {
     /// What last went wrong, in a sentence that is fit for its tenant; `null` when nothing did.
     #[schema(required)]
     pub last_error: Option<String>,
+    /// Another word for each time that the disk was made anew: whatever was known of the server's inside, such as its
+    /// SSH host keys, is of that time. Empty: an older server does not say.
+    #[serde(default)]
+    #[schema(required)]
+    pub incarnation: String,
 }
 
 /// Where SSH answers. It need not be the server's own address: a host without a bridge forwards a port.

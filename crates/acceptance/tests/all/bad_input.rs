@@ -2,9 +2,9 @@
 //! too long, naming what is not there and what belongs to others. Never a 5xx, and a 422 names the field. And what no
 //! body is: malformed pages, ids beyond 2^63, ten megabytes, invalid UTF-8, ten thousand unknown fields: answered fast.
 
-use crate::isolation::{Tenants, operations, tidy};
+use crate::isolation::{Operation, Tenants, admin_operations, operations, tidy};
 use acceptance::figures;
-use acceptance::installation::Installation;
+use acceptance::installation::{Client, Installation};
 use nix::sys::signal::Signal;
 use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
@@ -29,15 +29,16 @@ async fn bad_bodies_are_refused_with_the_field_named() {
     let document = tenants.ours.client.get("/openapi.json").await;
     let (mut cases, mut refused, mut operations_written) = (0_u64, 0_u64, 0_u64);
     let mut wrong = Vec::new();
-    for operation in operations(&document) {
+    let operator = installation.operator();
+    let planes = planes(&document, &tenants, &operator);
+    for (client, path, operation) in &planes {
         let Some(schema) = operation.body.clone() else { continue };
         operations_written += 1;
         let schema = resolved(&document, &schema);
-        let path = operation.path_of(&tenants.ours);
         let good = good_bodies(&operation.id, &tenants);
         for case in good.iter().flat_map(|good| cases_of(&document, &schema, good, &tenants)) {
             let began = Instant::now();
-            let (status, answer) = tenants.ours.client.send(&operation.method, &path, Some(case.body.clone())).await;
+            let (status, answer) = client.send(&operation.method, path, Some(case.body.clone())).await;
             let named = format!("{} {path}: {} {}", operation.method, case.field, case.what);
             cases += 1;
             refused += u64::from((400..500).contains(&status));
@@ -60,7 +61,7 @@ async fn bad_bodies_are_refused_with_the_field_named() {
     }
     assert!(wrong.is_empty(), "{} of {cases}:\n{}", wrong.len(), wrong.join("\n"));
     assert!(operations_written >= 15 && refused > 500, "{operations_written} operations, {refused} refused");
-    let malformed = malformed(&tenants, &document).await;
+    let malformed = malformed(&planes, &tenants).await;
     assert_eq!(tenants.ours.client.get("/v2/account").await["account"]["status"], "active");
     assert!(!installation.log().contains("panicked"), "{}", installation.log());
     tidy(&installation, &[&tenants.ours.client, &tenants.theirs.client]).await;
@@ -74,6 +75,14 @@ async fn bad_bodies_are_refused_with_the_field_named() {
             ("malformed requests", malformed),
         ],
     );
+}
+
+/// Every operation, with who may call it and on what.
+fn planes<'a>(document: &Value, tenants: &'a Tenants, operator: &'a Client) -> Vec<(&'a Client, String, Operation)> {
+    let ours = operations(document).into_iter();
+    let ours = ours.map(|operation| (&tenants.ours.client, operation.path_of(&tenants.ours), operation));
+    let admins = admin_operations(document).into_iter();
+    ours.chain(admins.map(|operation| (operator, operation.admin_path(), operation))).collect()
 }
 
 /// Bodies that this operation understands, of each kind one; one field after the other is then spoiled.
@@ -112,6 +121,14 @@ fn good_body(id: &str, tenants: &Tenants) -> Value {
         "images_post_account_transfer_cancel" | "images_post_account_transfer_decline" => {
             json!({ "transfer_id": 2_147_483_647 })
         }
+        "admin_regions_create" => json!({
+            "slug": "Not A Slug", "provider": "nobody", "settings": { "entries": [] }, "secret": "x",
+            "pools": [{ "name": "public", "kind": "public_bridged", "range": "192.0.2.0/24" }]
+        }),
+        "admin_regions_probe" => json!({ "provider": "nobody" }),
+        "admin_templates_fetch" => json!({ "region": "nowhere", "image_id": 2_147_483_647 }),
+        "admin_guests_adopt" => json!({ "region": "nowhere", "guest": "105", "team_id": ours.id.0 }),
+        "admin_migrations_create" => json!({ "server_id": 2_147_483_647 }),
         _ => json!({}),
     }
 }
@@ -255,11 +272,9 @@ fn deep() -> Value {
 }
 
 /// What is wrong before there is a body to speak of.
-async fn malformed(tenants: &Tenants, document: &Value) -> u64 {
-    let client = &tenants.ours.client;
+async fn malformed(planes: &[(&Client, String, Operation)], tenants: &Tenants) -> u64 {
     let mut count = 0;
-    for operation in operations(document) {
-        let path = operation.path_of(&tenants.ours);
+    for (client, path, operation) in planes {
         if operation.parameters.iter().any(|name| name == "per_page") {
             for query in
                 ["page=0", "page=-1", "page=x", "page=1.5", "per_page=0", "per_page=201", "per_page=%ff", "page=%00"]
@@ -306,7 +321,7 @@ async fn malformed(tenants: &Tenants, document: &Value) -> u64 {
         ];
         for (body, expected) in bodies {
             let (began, length) = (Instant::now(), body.len());
-            let (status, answer) = client.send_bytes(&operation.method, &path, body).await;
+            let (status, answer) = client.send_bytes(&operation.method, path, body).await;
             assert!(expected.contains(&status), "{} {path}, {length} bytes: {status} {answer}", operation.method);
             assert!(began.elapsed() < QUICK, "{} {path}, {length} bytes: takes too long", operation.method);
             count += 1;

@@ -155,18 +155,50 @@ impl Operation {
         self.path_with(&|name| team.parameter(self, name))
     }
 
+    fn is_admin(&self) -> bool {
+        self.template.starts_with("/admin/")
+    }
+
+    /// The path of an operators' operation, with values that name nothing.
+    pub(crate) fn admin_path(&self) -> String {
+        self.path_with(&|name| match name {
+            "region_slug" => "nowhere".to_owned(),
+            "host_id" | "migration_id" => "00000000-0000-7000-8000-000000000000".to_owned(),
+            "alert_id" => NOBODY.to_owned(),
+            "provider" => "nobody".to_owned(),
+            other => panic!("{}: teach this test what {other} is", self.id),
+        })
+    }
+
     fn has_resource(&self) -> bool {
         self.path_with(&|_| "\0".to_owned()).contains('\0')
     }
 }
 
-/// The document's operations, without the event stream, which never ends.
+/// The operations of teams, without the event stream, which never ends.
 pub(crate) fn operations(document: &Value) -> Vec<Operation> {
+    let mut all = every_operation(document);
+    all.retain(|operation| !operation.is_admin() && operation.id != "events_stream");
+    assert!(all.len() > 50, "the document is too short: {}", all.len());
+    all
+}
+
+/// The operations of operators.
+pub(crate) fn admin_operations(document: &Value) -> Vec<Operation> {
+    let mut all = every_operation(document);
+    all.retain(Operation::is_admin);
+    assert!(all.len() > 20, "the document is too short: {}", all.len());
+    all
+}
+
+fn every_operation(document: &Value) -> Vec<Operation> {
     let mut all = Vec::new();
     for (template, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
-            let scopes =
-                operation["security"].as_array().into_iter().flatten().find_map(|way| way["bearer_auth"].as_array());
+            let ways = operation["security"].as_array().into_iter().flatten();
+            let scopes = ways
+                .filter_map(|way| way.get("bearer_auth").or_else(|| way.get("operator_auth")))
+                .find_map(Value::as_array);
             let words = |values: &Vec<Value>| values.iter().map(|word| word.as_str().unwrap().to_owned()).collect();
             let parameters = operation["parameters"].as_array().into_iter().flatten();
             all.push(Operation {
@@ -179,8 +211,6 @@ pub(crate) fn operations(document: &Value) -> Vec<Operation> {
             });
         }
     }
-    all.retain(|operation| operation.id != "events_stream");
-    assert!(all.len() > 50, "the document is too short: {}", all.len());
     all
 }
 
@@ -264,6 +294,7 @@ async fn nobody_reaches_what_is_not_theirs() {
         assert_eq!(status, expected, "{what}: the event stream");
         cases += 1;
     }
+    cases += planes_are_apart(&installation, &store, &document, ours).await;
     cases += scopes_are_all_needed(&installation, &store, &document, ours).await;
     cases += foreign_paths(&document, ours, theirs).await;
     cases += foreign_references(ours, theirs).await;
@@ -272,14 +303,59 @@ async fn nobody_reaches_what_is_not_theirs() {
 
     let rows = second_lock(&store, ours.id, theirs.id).await;
     let tables = rows.len();
+    let looked = operators_tour(&installation, &document, &store).await;
     let visited = tour(&installation, &tenants, &document).await;
     // Our own token has ended itself on the tour, and our servers are going.
     tidy(&installation, &[&theirs.client]).await;
     daemon.end(Signal::SIGTERM).await;
     figures::write(
         "isolation",
-        &[("refusals", cases), ("tables under row-level security", tables), ("operations that succeed", visited)],
+        &[
+            ("refusals", cases),
+            ("tables under row-level security", tables),
+            ("operations that succeed", visited + looked),
+        ],
     );
+}
+
+/// However much a token may do in its own plane, it opens nothing in the other; and an operator's has its scopes, too.
+async fn planes_are_apart(installation: &Installation, store: &Store, document: &Value, ours: &Team) -> usize {
+    let mut tx = store.begin().await.unwrap();
+    let revoked = store::operators::mint(&mut tx, "revoked", &[]).await.unwrap();
+    assert!(store::operators::revoke(&mut tx, revoked.id).await.unwrap());
+    let narrow = store::operators::mint(&mut tx, "narrow", &["nothing:at_all".to_owned()]).await.unwrap();
+    tx.commit().await.unwrap();
+    let useless = [
+        ("no token", String::new(), 401),
+        ("garbage", "cairn_op_garbage".to_owned(), 401),
+        ("a team's", ours.client.token.clone(), 401),
+        ("revoked", revoked.secret.reveal().to_owned(), 401),
+        ("no scope", narrow.secret.reveal().to_owned(), 403),
+    ];
+    let mut cases = 0;
+    for (what, token, expected) in useless {
+        let client = installation.client_with(token);
+        for operation in admin_operations(document) {
+            let scopes = operation.scopes.as_ref().expect("nothing of operators is public");
+            if expected == 403 && scopes.is_empty() {
+                continue;
+            }
+            let path = operation.admin_path();
+            let body = operation.body.as_ref().map(|_| json!({}));
+            let (status, answer) = client.send(&operation.method, &path, body).await;
+            assert_eq!(status, expected, "{what}: {} {path}: {answer}", operation.method);
+            cases += 1;
+        }
+    }
+    let operator = installation.operator();
+    for operation in operations(document).into_iter().filter(|operation| operation.scopes.is_some()) {
+        let path = operation.path_of(ours);
+        let (status, answer) = operator.send(&operation.method, &path, sound_body(&operation, ours)).await;
+        assert_eq!(status, 401, "an operator's: {} {path}: {answer}", operation.method);
+        cases += 1;
+    }
+    assert_eq!(operator.send("GET", "/cloud/v1/events", None).await.0, 401);
+    cases + 1
 }
 
 /// Where several scopes are needed, each of them alone is not enough; with all of them it is not the scope that fails.
@@ -456,7 +532,40 @@ async fn count(mut tx: store::Tx, query: &str, team: TeamId) -> Result<i64, sqlx
     sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned())).bind(team.0).fetch_one(&mut *tx).await
 }
 
-/// Each operation succeeds once; how many there are.
+/// Everything that operators can look at, and what can be done on a single host; how many there are. What takes a cluster
+/// is tried where there is one.
+async fn operators_tour(installation: &Installation, document: &Value, store: &Store) -> usize {
+    let operator = installation.operator();
+    let mut visited = 0;
+    for operation in admin_operations(document).iter().filter(|one| one.method == "GET" && !one.has_resource()) {
+        let (status, answer) = operator.send("GET", &operation.template, None).await;
+        assert_eq!(status, 200, "{}: {answer}", operation.template);
+        visited += 1;
+    }
+    let region = operator.get("/admin/v1/regions/local").await["region"].take();
+    assert_eq!((&region["slug"], &region["provider"]), (&json!("local"), &json!("qemu")));
+    let host = operator.get("/admin/v1/hosts?region=local").await["hosts"][0].take();
+    let path = format!("/admin/v1/hosts/{}", host["id"].as_str().unwrap());
+    for (maintenance, state) in [(true, "maintenance"), (false, "up")] {
+        let (status, answer) = operator.send("PUT", &path, Some(json!({ "maintenance": maintenance }))).await;
+        assert_eq!((status, &answer["host"]["state"]), (200, &json!(state)), "{answer}");
+    }
+    assert_eq!(operator.get(&path).await["host"]["id"], host["id"]);
+    let mut tx = store.begin().await.unwrap();
+    store::alerts::raise(&mut tx, "tour", "tour:1", "Somebody came by.").await.unwrap();
+    tx.commit().await.unwrap();
+    let alerts = operator.get("/admin/v1/alerts").await["alerts"].take();
+    let ours = alerts.as_array().unwrap().iter().find(|alert| alert["kind"] == "tour").unwrap();
+    let path = format!("/admin/v1/alerts/{}/acknowledge", ours["id"]);
+    let (status, answer) = operator.send("POST", &path, None).await;
+    assert!(status == 200 && answer["alert"]["acknowledged_at"].is_string(), "{status} {answer}");
+    let mut tx = store.begin().await.unwrap();
+    store::alerts::resolve(&mut tx, "tour", "tour:1").await.unwrap();
+    tx.commit().await.unwrap();
+    visited + 4
+}
+
+/// Each operation of teams succeeds once; how many there are.
 async fn tour(installation: &Installation, tenants: &Tenants, document: &Value) -> usize {
     let (ours, theirs) = (&tenants.ours, &tenants.theirs);
     let mut tour = Tour { all: operations(document), visited: BTreeSet::new() };

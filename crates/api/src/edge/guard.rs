@@ -1,23 +1,25 @@
 //! In front of every endpoint: who asks, whether they may, and how often they have.
 
-use super::operations::{Permission, RateClass, Table};
+use super::operations::{Operation, Permission, RateClass, Table};
 use super::rate::{Rates, Standing};
 use super::request_id::RequestId;
 use super::tokens::{Tokens, allows};
-use super::{Feed, Problem};
+use super::{Feed, Problem, operators};
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use cloud::Caller;
+use cloud::{Caller, Operator};
 use model::refusal::{Code, Refusal};
 use std::sync::Arc;
+use store::Store;
 use store::tenancy::Token;
 use uuid::Uuid;
 
 /// What the guard needs; one for the process.
 #[derive(Clone)]
 pub(crate) struct Guard {
+    pub(crate) store: Store,
     pub(crate) operations: Arc<Table>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) rates: Arc<Rates>,
@@ -57,9 +59,41 @@ impl<S: Sync> FromRequestParts<S> for Presented {
     }
 }
 
+/// The operator whose request it is. A handler that takes it is behind an operator's token for certain.
+#[derive(Clone, Debug)]
+pub struct AsOperator(pub Operator);
+
+/// The operator's token that was presented.
+#[derive(Clone, Debug)]
+pub struct PresentedOperator(pub Arc<store::operators::Token>);
+
+impl<S: Sync> FromRequestParts<S> for AsOperator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| Problem::internal("BUG: an endpoint that is not the operators' asks which operator calls"))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for PresentedOperator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| Problem::internal("BUG: an endpoint that is not the operators' asks which operator calls"))
+    }
+}
+
 /// The layer.
 pub(crate) async fn check(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
-    let limited = request.uri().path().starts_with("/v2/") || request.uri().path().starts_with("/cloud/");
+    let limited = ["/v2/", "/cloud/", "/admin/"].iter().any(|plane| request.uri().path().starts_with(plane));
     let (mut response, standing) = match guard.admit(&mut request).await {
         Ok(standing) => (next.run(request).await, standing),
         Err(refused) => (refused.problem.into_response(), refused.standing),
@@ -86,28 +120,65 @@ impl Guard {
         let Some(path) = request.extensions().get::<MatchedPath>() else { return Ok(None) };
         // A method that the path does not have goes on to be answered 405.
         let Some(operation) = self.operations.find(path.as_str(), request.method()) else { return Ok(None) };
-        let scopes: &[String] = match &operation.permission {
-            Some(Permission::Public) => return Ok(None),
-            Some(Permission::AnyToken) => &[],
-            Some(Permission::Scopes(scopes)) => scopes,
-            None => return Err(Problem::internal(format!("BUG: {} declares no permission", operation.id)).into()),
-        };
-        let token = self.tokens.authenticate(request.headers()).await?;
-        let standing = match operation.rate {
-            Some(RateClass::Free) => None,
-            _ => Some(self.rates.admit(token.id)),
-        };
-        if let Some(wait) = standing.and_then(|standing| standing.wait) {
-            let message = format!("This token has used up its requests for now; try again in {wait} s.");
-            return Err(Refused { problem: Problem::new(Code::TooManyRequests, message).retry_after(wait), standing });
-        }
-        if let Some(missing) = scopes.iter().find(|scope| !allows(&token, scope)) {
-            return Err(Refused { problem: Refusal::forbidden(missing).into(), standing });
-        }
         let request_id = request.extensions().get::<RequestId>().map_or_else(Uuid::now_v7, |id| id.0);
+        match &operation.permission {
+            Some(Permission::Public) => Ok(None),
+            Some(Permission::AnyToken) => self.tenant(request, request_id, operation, &[]).await,
+            Some(Permission::Scopes(scopes)) => self.tenant(request, request_id, operation, scopes).await,
+            Some(Permission::Operator(scopes)) => self.operator(request, request_id, operation, scopes).await,
+            None => Err(Problem::internal(format!("BUG: {} declares no permission", operation.id)).into()),
+        }
+    }
+
+    /// A request of a team.
+    async fn tenant(
+        &self,
+        request: &mut Request,
+        request_id: Uuid,
+        operation: &Operation,
+        scopes: &[String],
+    ) -> Result<Option<Standing>, Refused> {
+        let token = self.tokens.authenticate(request.headers()).await?;
+        let standing = self.count(operation, token.id.0)?;
+        require(&token.scopes, scopes).map_err(|problem| Refused { problem, standing })?;
         let caller = Caller { team: token.team, token: token.id, request_id };
         request.extensions_mut().insert(Authenticated(caller));
         request.extensions_mut().insert(Presented(token));
         Ok(standing)
+    }
+
+    /// A request of an operator.
+    async fn operator(
+        &self,
+        request: &mut Request,
+        request_id: Uuid,
+        operation: &Operation,
+        scopes: &[String],
+    ) -> Result<Option<Standing>, Refused> {
+        let token = operators::authenticate(&self.store, request.headers()).await?;
+        let standing = self.count(operation, token.id.0)?;
+        require(&token.scopes, scopes).map_err(|problem| Refused { problem, standing })?;
+        request.extensions_mut().insert(AsOperator(Operator { token: token.id, request_id }));
+        request.extensions_mut().insert(PresentedOperator(Arc::new(token)));
+        Ok(standing)
+    }
+
+    /// Counts the request, and refuses it if it is one too many.
+    fn count(&self, operation: &Operation, token: Uuid) -> Result<Option<Standing>, Refused> {
+        let standing = match operation.rate {
+            Some(RateClass::Free) => None,
+            _ => Some(self.rates.admit(token)),
+        };
+        let Some(wait) = standing.and_then(|standing| standing.wait) else { return Ok(standing) };
+        let message = format!("This token has used up its requests for now; try again in {wait} s.");
+        Err(Refused { problem: Problem::new(Code::TooManyRequests, message).retry_after(wait), standing })
+    }
+}
+
+/// Whether what the token holds is all that is needed.
+fn require(held: &[String], needed: &[String]) -> Result<(), Problem> {
+    match needed.iter().find(|scope| !allows(held, scope)) {
+        Some(missing) => Err(Refusal::forbidden(missing).into()),
+        None => Ok(()),
     }
 }

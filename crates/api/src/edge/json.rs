@@ -126,10 +126,21 @@ fn holds_nul(value: &Value) -> bool {
 fn convert<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
-        let sentence = sentence(&error.into_inner().to_string());
-        let refusal = Refusal::new(Code::UnprocessableEntity, sentence);
-        if path == "." { refusal.into() } else { refusal.at(path).into() }
+        let said = error.into_inner().to_string();
+        let path = if path == "." { String::new() } else { path };
+        let Some(field) = missing(&said) else {
+            let refusal = Refusal::new(Code::UnprocessableEntity, sentence(&said));
+            return if path.is_empty() { refusal.into() } else { refusal.at(path).into() };
+        };
+        // serde says where the object is in which the field is missing; who sent it wants to know which field.
+        let field = if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") };
+        Refusal::field(field, "is missing.").into()
     })
+}
+
+/// The field that serde did not find.
+fn missing(said: &str) -> Option<&str> {
+    said.strip_prefix("missing field `")?.strip_suffix('`')
 }
 
 /// serde's words without the names of our types, and not longer than anyone would read.
@@ -176,7 +187,8 @@ mod tests {
             refuse(br#"{"name":"a","inner":[{"size":1},{"size":300}]}"#).field.as_deref(),
             Some("inner[1].size")
         );
-        assert_eq!(refuse(b"{}").message, "missing field `name`.");
+        assert_eq!(refuse(b"{}"), Refusal::field("name", "is missing."));
+        assert_eq!(refuse(br#"{"name":"a","inner":[{}]}"#).field.as_deref(), Some("inner[0].size"));
         assert_eq!(refuse(br#"{"name":"a","inner":["x"]}"#).message, "invalid type: string \"x\", expected an object.");
     }
 

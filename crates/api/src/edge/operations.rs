@@ -25,6 +25,8 @@ pub enum Permission {
     AnyToken,
     /// A token with all of these scopes.
     Scopes(Vec<String>),
+    /// An operator's token with all of these scopes. No tenant's token is one.
+    Operator(Vec<String>),
 }
 
 /// One endpoint.
@@ -81,19 +83,22 @@ fn read(method: Method, path: &str, operation: &Value) -> Operation {
     }
 }
 
-/// `[{}]` is public, `[{"bearer_auth": []}]` any token, `[{"bearer_auth": ["tag:read"]}]` a token with that scope.
+/// `[{}]` is public, `[{"bearer_auth": []}]` any token, `[{"bearer_auth": ["tag:read"]}]` a token with that scope,
+/// `[{"operator_auth": ["host:read"]}]` an operator's token with that scope.
 fn permission(security: &Value) -> Option<Permission> {
     let requirement = security.as_array()?.first()?.as_object()?;
     if requirement.is_empty() {
         return Some(Permission::Public);
     }
-    let scopes: Vec<String> = requirement
-        .get("bearer_auth")?
-        .as_array()?
-        .iter()
-        .filter_map(|scope| scope.as_str().map(str::to_owned))
-        .collect();
+    if let Some(scopes) = requirement.get("operator_auth") {
+        return Some(Permission::Operator(words(scopes)?));
+    }
+    let scopes = words(requirement.get("bearer_auth")?)?;
     Some(if scopes.is_empty() { Permission::AnyToken } else { Permission::Scopes(scopes) })
+}
+
+fn words(scopes: &Value) -> Option<Vec<String>> {
+    Some(scopes.as_array()?.iter().filter_map(|scope| scope.as_str().map(str::to_owned)).collect())
 }
 
 /// The operations by path and method, for the edge.

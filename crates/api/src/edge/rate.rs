@@ -1,16 +1,16 @@
 //! Rate limits: so many requests of one token an hour, and so many a minute.
 //!
-//! Each is a sliding window of thirteen slots, a twelfth of its length each: twelve that are past and the present one. So
-//! no stretch of the window's length ever holds more than the limit, and a request counts for at most a twelfth longer
-//! than it should.
+//! Each is a sliding window of thirteen slots, a twelfth of its length each: twelve that are past and the present one.
+//! So no stretch of the window's length ever holds more than the limit, and a request counts for at most a twelfth
+//! longer than it should.
 //! Counted in this process alone: with several processes behind a balancer each counts what it sees.
 
 use crate::Limits;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use model::ids::TokenId;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
+use uuid::Uuid;
 
 /// The most tokens that are counted. Beyond it, those that have been idle for an hour are forgotten.
 const CAPACITY: usize = 50_000;
@@ -34,7 +34,7 @@ pub(crate) struct Standing {
 #[derive(Debug)]
 pub(crate) struct Rates {
     limits: Limits,
-    windows: Mutex<HashMap<TokenId, Windows>>,
+    windows: Mutex<HashMap<Uuid, Windows>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -103,7 +103,7 @@ impl Rates {
     }
 
     /// Counts one request of a token at this moment.
-    pub(crate) fn admit(&self, token: TokenId) -> Standing {
+    pub(crate) fn admit(&self, token: Uuid) -> Standing {
         self.admit_at(token, unix_now())
     }
 
@@ -113,7 +113,7 @@ impl Rates {
         Standing { limit, remaining: limit, reset: unix_now(), wait: None }
     }
 
-    fn admit_at(&self, token: TokenId, second: u64) -> Standing {
+    fn admit_at(&self, token: Uuid, second: u64) -> Standing {
         let mut all = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= CAPACITY && !all.contains_key(&token) {
             all.retain(|_, windows| windows.hour.present + PAST >= second * PAST / HOUR);
@@ -166,10 +166,9 @@ fn unix_now() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uuid::Uuid;
 
-    fn rates(per_hour: u32, per_minute: u32) -> (Rates, TokenId) {
-        (Rates::new(Limits { per_hour, per_minute }), TokenId(Uuid::nil()))
+    fn rates(per_hour: u32, per_minute: u32) -> (Rates, Uuid) {
+        (Rates::new(Limits { per_hour, per_minute }), Uuid::nil())
     }
 
     #[test]

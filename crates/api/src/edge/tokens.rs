@@ -3,7 +3,7 @@
 use super::Problem;
 use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
-use model::refusal::Refusal;
+use model::refusal::{Code, Refusal};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,8 +20,8 @@ const LONGEST_SECRET: usize = 256;
 
 /// Tokens that were looked up a moment ago.
 ///
-/// What it means for revocation: while this process hears the database (`LISTEN tokens`), a revoked token ceases to work
-/// within milliseconds of the commit. If the connection dies without anybody noticing, it ceases after at most
+/// What it means for revocation: while this process hears the database (`LISTEN tokens`), a revoked token ceases to
+/// work within milliseconds of the commit. If the connection dies without anybody noticing, it ceases after at most
 /// [`Options::token_cache`](crate::Options::token_cache) (five seconds by default). While the connection is known
 /// to be down, nothing is kept and each request asks the database.
 #[derive(Debug)]
@@ -75,6 +75,11 @@ impl Tokens {
     /// The token that the headers present.
     pub(crate) async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Token>, Problem> {
         let secret = bearer(headers).ok_or_else(Refusal::unauthorized)?;
+        if secret.starts_with(store::operators::SECRET_PREFIX) {
+            let message =
+                "Unable to authenticate you: this is an operator's token, which opens /admin/v1 and nothing else.";
+            return Err(Problem::new(Code::Unauthorized, message));
+        }
         let hash = tenancy::hash_secret(secret);
         if let Some(token) = self.recall(&hash) {
             return Ok(token);
@@ -129,15 +134,19 @@ impl Tokens {
     }
 }
 
-/// The secret in `Authorization: Bearer …`, if it looks like one of ours.
+/// The secret in `Authorization: Bearer …`, if it looks like one of a tenant's.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, secret) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    let secret = secret.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && secret.starts_with(SECRET_PREFIX) && secret.len() <= LONGEST_SECRET)
-        .then_some(secret)
+    presented(headers).filter(|secret| secret.starts_with(SECRET_PREFIX))
 }
 
-/// Whether a token may do what needs `scope`. No scopes at all, or `*`, is full access.
-pub(crate) fn allows(token: &Token, scope: &str) -> bool {
-    token.scopes.is_empty() || token.scopes.iter().any(|held| held == "*" || held == scope)
+/// What stands in `Authorization: Bearer …`, if it is not longer than any secret.
+pub(super) fn presented(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, secret) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let secret = secret.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && secret.len() <= LONGEST_SECRET).then_some(secret)
+}
+
+/// Whether who holds these scopes may do what needs `scope`. No scopes at all, or `*`, is full access.
+pub(crate) fn allows(scopes: &[String], scope: &str) -> bool {
+    scopes.is_empty() || scopes.iter().any(|held| held == "*" || held == scope)
 }

@@ -193,5 +193,5 @@ fn extension(server: &Server) -> ServerCloud {
         (true, None, false) => "is not at its provider any more",
         (true, _, true) => "is being worked on",
     };
-    ServerCloud { ssh, state: state.to_owned(), last_error: None }
+    ServerCloud { ssh, state: state.to_owned(), last_error: None, incarnation: server.incarnation.clone() }
 }

@@ -49,6 +49,11 @@ fn every_endpoint_says_who_may_call_it_what_it_leaves_and_how_it_counts() {
             assert!(matches!(permission, Permission::Scopes(_)), "{what} declares no scope");
         }
         assert_eq!(
+            operation.path.starts_with("/admin/"),
+            matches!(permission, Permission::Operator(_)),
+            "{what}: operators have a plane of their own, and nothing else"
+        );
+        assert_eq!(
             operation.audit.is_some(),
             operation.method != "GET",
             "{what}: what changes is audited, what reads is not"
@@ -111,6 +116,29 @@ async fn nothing_answers_a_token_without_the_scope() {
             answer.refused(403, &scopes[0]);
         }
     }
+}
+
+/// What one plane's token may do in the other: nothing, however much it may do in its own.
+#[tokio::test]
+async fn no_token_opens_the_other_plane() {
+    let service = Service::start().await;
+    let narrow = service.operator_token(&["nothing:at_all"]).await;
+    let mut refused = 0;
+    for operation in operations() {
+        let (method, path) = (operation.method.as_str(), path(&operation));
+        match &operation.permission {
+            Some(Permission::Operator(scopes)) => {
+                service.call(method, &path, &service.ours.token, "{}").await.refused(401, "operator's token");
+                if let Some(scope) = scopes.first() {
+                    service.call(method, &path, &narrow, "{}").await.refused(403, scope);
+                }
+            }
+            Some(Permission::Public) => continue,
+            _ => drop(service.call(method, &path, &service.operator, "{}").await.refused(401, "/admin/v1")),
+        }
+        refused += 1;
+    }
+    acceptance::figures::write("plane_isolation", &[("operations", refused)]);
 }
 
 /// What is not declared is not there: every route stands in the document, so a handler cannot forget its guard.

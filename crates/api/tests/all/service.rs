@@ -19,6 +19,8 @@ pub(crate) struct Service {
     pub(crate) ours: Member,
     /// Another one, which must see nothing of the first.
     pub(crate) theirs: Member,
+    /// An operator's token that may do everything that operators can.
+    pub(crate) operator: String,
 }
 
 /// A team with a token that may do everything.
@@ -62,8 +64,9 @@ impl Service {
         let minted = tenancy::mint_token(&mut tx, team, "all", &[]).await.unwrap();
         tx.commit().await.unwrap();
         let theirs = Member { team, token: minted.secret.reveal().to_owned() };
+        let operator = store::operators::bootstrap(store).await.unwrap().unwrap().secret.reveal().to_owned();
         let router = api::router(store.clone(), options);
-        Self { router, database, ours, theirs }
+        Self { router, database, ours, theirs, operator }
     }
 
     /// Another token of our team.
@@ -73,6 +76,21 @@ impl Service {
         let minted = tenancy::mint_token(&mut tx, self.ours.team, "some", &scopes).await.unwrap();
         tx.commit().await.unwrap();
         minted.secret.reveal().to_owned()
+    }
+
+    /// Another operator's token.
+    pub(crate) async fn operator_token(&self, scopes: &[&str]) -> String {
+        let scopes: Vec<String> = scopes.iter().map(|&scope| scope.to_owned()).collect();
+        let mut tx = self.database.store().begin().await.unwrap();
+        let minted = store::operators::mint(&mut tx, "some", &scopes).await.unwrap();
+        tx.commit().await.unwrap();
+        minted.secret.reveal().to_owned()
+    }
+
+    /// A request of the operator.
+    pub(crate) async fn admin(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.call(method, &format!("/admin/v1{path}"), &self.operator, body).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -115,7 +133,7 @@ impl Service {
             assert_eq!(body["request_id"], id, "{what}");
             assert!(body["id"].is_string() && body["message"].is_string(), "{what}");
         }
-        if uri.path().starts_with("/v2/") {
+        if uri.path().starts_with("/v2/") || uri.path().starts_with("/admin/") {
             assert!(parts.headers.contains_key("ratelimit-remaining"), "{what}");
         }
         check_contract(method.as_str(), uri.path(), parts.status, &parts.headers, &bytes);

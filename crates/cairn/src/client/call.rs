@@ -4,6 +4,7 @@ use crate::failure::{Ending, Failure, Result};
 use reqwest::{Method, RequestBuilder, Url};
 use serde::Serialize;
 use std::fmt::Display;
+use std::time::Duration;
 
 /// Whether a request may be sent again when nobody knows if it was carried out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -12,6 +13,9 @@ pub(super) enum Repetition {
     Safe,
     /// Twice could happen twice.
     Unsafe,
+    /// Twice has the effect of once, because both have the same key; and whether it was done has to be known, for which
+    /// it is asked again for so long.
+    Keyed(Duration),
 }
 
 /// One request.
@@ -23,6 +27,11 @@ pub(crate) struct Call {
     headers: Vec<(&'static str, String)>,
     body: Option<Vec<u8>>,
     repetition: Repetition,
+}
+
+/// A key that nobody has used.
+pub(crate) fn fresh_key() -> String {
+    uuid::Uuid::new_v4().to_string()
 }
 
 impl Call {
@@ -46,13 +55,18 @@ impl Call {
         Self::new(Method::PUT, path, Repetition::Safe).body(body)
     }
 
-    /// Asks for something to be done. The key is new for every invocation, and the same for every attempt.
+    /// Asks for something to be done, which could happen twice if it were sent twice.
     pub(crate) fn post(path: &[&dyn Display], body: &impl Serialize) -> Result<Self> {
-        let key = uuid::Uuid::new_v4().to_string();
-        Self::new(Method::POST, path, Repetition::Unsafe).header("idempotency-key", key).body(body)
+        Self::new(Method::POST, path, Repetition::Unsafe).header("idempotency-key", fresh_key()).body(body)
     }
 
-    /// Where the API keeps the key of a POST, so that a repeat is answered and not carried out.
+    /// Asks for something to be done where the API keeps the key, so that a repeat is answered and not carried out. If
+    /// it is not known whether it was done, it is asked again for so long.
+    pub(crate) fn post_keyed(path: &[&dyn Display], body: &impl Serialize, key: &str, span: Duration) -> Result<Self> {
+        Self::new(Method::POST, path, Repetition::Keyed(span)).header("idempotency-key", key).body(body)
+    }
+
+    /// Where twice has the effect of once.
     #[must_use]
     pub(crate) fn repeatable(mut self) -> Self {
         self.repetition = Repetition::Safe;

@@ -1,7 +1,7 @@
 //! `cairn server create`.
 
 use super::action;
-use crate::client::Call;
+use crate::client::{Call, fresh_key};
 use crate::document::Document;
 use crate::failure::{Ending, Failure, Result};
 use crate::find;
@@ -10,13 +10,14 @@ use crate::waiting::{self, Started, Waiting};
 use clap::Args;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use wire::envelope::ActionLinks;
 use wire::server::{Server, ServerCreate};
 
 /// Make one server, or several that are alike
 ///
-/// Prints the servers when they are up. A request whose answer is lost is sent again with the same idempotency key,
-/// so that nothing is made twice.
+/// Prints the servers when they are up. A request whose answer is lost is sent again with the same idempotency key for
+/// up to half a minute, so that nothing is made twice.
 #[derive(Debug, Args)]
 pub(crate) struct CreateArguments {
     /// What they are called; also their host names
@@ -52,20 +53,27 @@ pub(crate) struct CreateArguments {
     /// Take backups of them
     #[arg(long)]
     backups: bool,
+    /// Make nothing twice that was asked for with the same key and the same words within a day; a new one if not given
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
     #[command(flatten)]
     waiting: Waiting,
 }
+
+/// How long a lost answer is asked for again.
+const ASKED_AGAIN_FOR: Duration = Duration::from_secs(30);
 
 /// Makes servers.
 pub(crate) async fn run(arguments: CreateArguments, session: &Session) -> Result<()> {
     let waiting = arguments.waiting;
     let one = arguments.names.len() == 1;
     let names = arguments.names.join(", ");
+    let key = arguments.idempotency_key.clone().unwrap_or_else(fresh_key);
     let request = request(arguments, session).await?;
     let deadline = waiting.deadline();
-    let call = Call::post(&[&"v2", &"droplets"], &request)?.repeatable();
-    let answer = session.client.envelope(&call).await;
-    let mut answer = answer.map_err(|failure| failure.during(format!("cannot create {names}")))?;
+    let span = ASKED_AGAIN_FOR.min(deadline.left());
+    let call = Call::post_keyed(&[&"v2", &"droplets"], &request, &key, span)?;
+    let mut answer = session.client.envelope(&call).await.map_err(|failure| not_made(failure, &names, &key))?;
     let servers: Vec<Document<Server>> =
         if one { vec![answer.take("droplet")?] } else { answer.take_list("droplets")? };
     let links = answer.take_if_there::<ActionLinks>("links")?.map(|links| links.value).unwrap_or_default();
@@ -90,6 +98,17 @@ pub(crate) async fn run(arguments: CreateArguments, session: &Session) -> Result
         print(session, &made, one)?;
     }
     failed
+}
+
+/// What is known, and no more: a server that may be there is not said to be missing.
+fn not_made(failure: Failure, names: &str, key: &str) -> Failure {
+    if !failure.in_doubt {
+        return failure.during(format!("cannot create {names}"));
+    }
+    let what = format!("it is not known whether {names} was ordered");
+    failure.during(what).suggest(format!(
+        "cairn server list; or the same command with --idempotency-key {key}, which makes nothing twice"
+    ))
 }
 
 fn print(session: &Session, servers: &[Document<Server>], one: bool) -> Result<()> {

@@ -23,7 +23,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Log in to a server, or run a command on it, with this machine's ssh
 ///
 /// The exit code is that of ssh, which is that of the command. A server's host key is remembered under the server's
-/// id, because addresses and ports are used again by others: the first one is accepted, a changed one is not.
+/// id, because addresses and ports are used again by others: the first one is accepted, a changed one is not, unless
+/// the server was rebuilt in between.
 #[derive(Debug, Args)]
 pub(crate) struct SshArguments {
     /// Which one, by id or name
@@ -91,8 +92,8 @@ pub(crate) async fn run(arguments: SshArguments, session: &Session) -> Result<()
     become_ssh(&words)
 }
 
-/// Waits for the first bytes of an SSH server. A server that was just started boots for a while, and a forwarded port is
-/// open before anything stands behind it, so a connection alone says nothing.
+/// Waits for the first bytes of an SSH server. A server that was just started boots for a while, and a forwarded port
+/// is open before anything stands behind it, so a connection alone says nothing.
 async fn answers_in_time(endpoint: &SshEndpoint, session: &Session) -> bool {
     let patience_ends = tokio::time::Instant::now() + PATIENCE;
     let mut told = false;
@@ -132,8 +133,7 @@ fn endpoint(server: &Server) -> Result<SshEndpoint> {
 
 fn words(server: &Server, endpoint: &SshEndpoint, arguments: &SshArguments) -> Vec<String> {
     let mut words = vec!["-p".to_owned(), endpoint.port.to_string(), "-l".to_owned(), endpoint.user.clone()];
-    // With the time, because another installation, or the same one made anew, counts its ids from one, too.
-    let alias = format!("cairn-{}-{}", server.id, server.created_at.timestamp().as_second());
+    let alias = alias(server);
     // What comes first counts for ssh, so the person's own options stand in front.
     let own = [format!("HostKeyAlias={alias}"), "StrictHostKeyChecking=accept-new".to_owned()];
     for option in arguments.options.iter().chain(&own) {
@@ -145,6 +145,20 @@ fn words(server: &Server, endpoint: &SshEndpoint, arguments: &SshArguments) -> V
     words.extend(["--".to_owned(), endpoint.host.clone()]);
     words.extend(arguments.command.iter().cloned());
     words
+}
+
+/// The name under which the host key is remembered: of one disk of one server. With the time, because another
+/// installation, or the same one made anew, counts its ids from one, too; with the incarnation, because a disk that is
+/// made anew has a new key. Of what the server says only letters, digits and dashes are taken, because ssh reads
+/// patterns.
+fn alias(server: &Server) -> String {
+    let alias = format!("cairn-{}-{}", server.id, server.created_at.timestamp().as_second());
+    let incarnation = server.cloud.as_ref().map(|cloud| cloud.incarnation.as_str()).unwrap_or_default();
+    let plain: String = incarnation.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect();
+    match plain.as_str() {
+        "" | "first" => alias,
+        again => format!("{alias}-{again}"),
+    }
 }
 
 /// Only returns if it could not be done.

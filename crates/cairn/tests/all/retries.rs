@@ -31,6 +31,25 @@ fn a_create_whose_answer_was_lost_is_sent_again_with_the_same_key() {
 }
 
 #[test]
+fn what_nobody_knows_is_said_to_be_unknown() {
+    let cloud = Cloud::start();
+    cloud.on("POST /v2/droplets", [Reply::Lost]);
+    let ran = cloud.cairn(CREATE).word("--timeout").word("1").word("--idempotency-key").word("key-1").run();
+    assert_eq!((ran.code, ran.stdout.as_str()), (6, ""), "{}", ran.stderr);
+    assert!(ran.stderr.contains("it is not known whether web-1 was ordered"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("cairn server list") && ran.stderr.contains("key-1"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("cannot create"), "{}", ran.stderr);
+    let asked = cloud.asked();
+    assert!(asked.len() > 1 && asked.iter().all(|asked| asked.headers["idempotency-key"] == "key-1"));
+    // A refusal is known, also after an answer that was lost.
+    let no = Reply::json(422, &error("quota_exceeded", "The team may have 10 servers, and has them."));
+    cloud.on("POST /v2/droplets", [Reply::Lost, no]);
+    let ran = cloud.cairn(CREATE).run();
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("cannot create web-1"), "{}", ran.stderr);
+}
+
+#[test]
 fn what_could_happen_twice_is_not_sent_twice() {
     let cloud = Cloud::start();
     cloud.json("GET /v2/droplets/42", &json!({"droplet": server(42, "web-1", "active")}));

@@ -147,6 +147,7 @@ pub(crate) fn server(id: i32, name: &str, status: &str) -> Value {
             ssh: Some(SshEndpoint { host: "127.0.0.1".into(), port: 40022, user: "debian".into() }),
             state: "running".into(),
             last_error: None,
+            incarnation: "first".into(),
         }),
     })
 }

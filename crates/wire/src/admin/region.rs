@@ -224,7 +224,7 @@ pub struct RegionCreate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>)]
     pub resolvers: Option<Vec<IpAddr>>,
-    /// The range from which teams' own networks are cut, /20 each; absent: `10.100.0.0/14`.
+    /// The range from which teams' own networks are cut, /20 each; absent: `10.100.0.0/16`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vpc_range: Option<String>,
     /// How much of its hosts may be sold; absent: processors four times, memory and disk once.

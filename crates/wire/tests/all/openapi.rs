@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 use wire::{
-    account, action, admin, cloud, error, firewall, image, image_action, key, region, server, server_action, server_backup,
-    server_destroy, size, snapshot, tag, token_info,
+    account, action, admin, cloud, error, firewall, image, image_action, key, region, server, server_action,
+    server_backup, server_destroy, size, snapshot, tag, token_info,
 };
 
 #[derive(Default)]

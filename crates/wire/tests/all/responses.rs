@@ -105,6 +105,7 @@ fn server() -> Server {
             ssh: Some(SshEndpoint { host: "127.0.0.1".into(), port: 2222, user: "root".into() }),
             state: "Running.".into(),
             last_error: None,
+            incarnation: "first".into(),
         }),
     }
 }

@@ -1,0 +1,76 @@
+//! Guests that are not ours, and making them a team's.
+
+use super::OfRegion;
+use crate::Api;
+use crate::edge::{AsOperator, Json, PageParameters, Paging, Query, Result};
+use axum::extract::State;
+use axum::http::StatusCode;
+use cloud::adoption::Adopt;
+use model::ids::{RegionSlug, TeamId};
+use store::strangers::Stranger;
+use wire::admin::{AdoptedGuest, Guest, GuestAdopt, GuestKind, GuestList, GuestPower};
+
+/// List the guests that are not ours
+#[utoipa::path(get, path = "/admin/v1/guests", operation_id = "admin_guests_list", tag = "Admin",
+    params(PageParameters, OfRegion),
+    security(("operator_auth" = ["guest:read"])), extensions(("x-cairn" = json!({"rate": "standard"}))),
+    responses((status = 200, description = "A page of guests as they were last seen.", body = GuestList)))]
+pub(super) async fn list(
+    State(api): State<Api>,
+    _: AsOperator,
+    paging: Paging,
+    Query(of): Query<OfRegion>,
+) -> Result<Json<GuestList>> {
+    let (guests, total) =
+        store::strangers::list(api.store(), of.slug().as_ref(), paging.limit(), paging.offset()).await?;
+    Ok(paging.answer(&api, guests.into_iter().map(wire).collect(), total))
+}
+
+/// Adopt a guest
+///
+/// It becomes a server of the team: it gets our mark, counts against the team's quota and is metered from then on. It
+/// is neither stopped nor changed.
+#[utoipa::path(post, path = "/admin/v1/guests/adopt", operation_id = "admin_guests_adopt", tag = "Admin",
+    request_body = GuestAdopt,
+    security(("operator_auth" = ["guest:adopt"])),
+    extensions(("x-cairn" = json!({"audit": "guest.adopt", "rate": "standard"}))),
+    responses((status = 202, description = "What it becomes.", body = AdoptedGuest)))]
+pub(super) async fn adopt(
+    State(api): State<Api>,
+    AsOperator(operator): AsOperator,
+    Json(body): Json<GuestAdopt>,
+) -> Result<(StatusCode, Json<AdoptedGuest>)> {
+    let adopt = Adopt {
+        region: RegionSlug(body.region),
+        name: body.guest,
+        team: TeamId(body.team_id),
+        server_name: body.name,
+        size: body.size,
+    };
+    let (server, workflow) = cloud::adoption::adopt(api.store(), &operator, &adopt).await?;
+    Ok((StatusCode::ACCEPTED, Json(AdoptedGuest { server_id: server, workflow_id: workflow.0 })))
+}
+
+fn wire(guest: Stranger) -> Guest {
+    Guest {
+        region: guest.region.0,
+        host: guest.host,
+        name: guest.name,
+        kind: match guest.kind.as_str() {
+            "machine" => GuestKind::Machine,
+            "container" => GuestKind::Container,
+            _ => GuestKind::Unknown,
+        },
+        title: guest.title,
+        power: guest.power.map(|power| match power.as_str() {
+            "running" => GuestPower::Running,
+            "stopped" => GuestPower::Stopped,
+            _ => GuestPower::Unknown,
+        }),
+        vcpus: guest.vcpus.into(),
+        memory_mib: guest.memory_mib.into(),
+        disk_gb: guest.disk_gb.into(),
+        owner: guest.owner,
+        seen_at: guest.seen_at.into(),
+    }
+}

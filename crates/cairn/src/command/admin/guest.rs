@@ -1,0 +1,108 @@
+//! `cairn admin guest`: guests that are not ours, and taking them over.
+
+use super::things::InRegion;
+use super::{below, get};
+use crate::client::Call;
+use crate::command::confirmation::Confirmation;
+use crate::failure::Result;
+use crate::print::Shown;
+use crate::session::Session;
+use clap::{Args, Subcommand};
+use uuid::Uuid;
+use wire::admin::{AdoptedGuest, Guest, GuestAdopt, GuestKind, GuestPower};
+
+/// What can be done with guests that are not ours.
+#[derive(Debug, Subcommand)]
+pub(super) enum GuestCommand {
+    /// List guests that are not ours, as they were last seen
+    List(InRegion),
+    /// Make a guest a server of a team; it is neither stopped nor changed
+    Adopt(AdoptArguments),
+}
+
+/// Which guest, and whose it becomes.
+#[derive(Debug, Args)]
+pub(super) struct AdoptArguments {
+    /// Its number or name at the provider
+    guest: String,
+    /// The region that it is in
+    #[arg(long, value_name = "SLUG")]
+    region: String,
+    /// The team whose server it becomes, by id
+    #[arg(long, value_name = "ID")]
+    team: Uuid,
+    /// What the server is called; as the guest is called there if not given
+    #[arg(long)]
+    name: Option<String>,
+    /// The size under which it is counted; the smallest that is at least as big if not given
+    #[arg(long, value_name = "SLUG")]
+    size: Option<String>,
+    #[command(flatten)]
+    confirmation: Confirmation,
+}
+
+impl Shown for Guest {
+    const COLUMNS: &'static [&'static str] =
+        &["REGION", "HOST", "GUEST", "TITLE", "KIND", "POWER", "VCPUS", "MEMORY", "DISK", "OWNER"];
+
+    fn row(&self) -> Vec<String> {
+        let kind = match self.kind {
+            GuestKind::Machine => "machine",
+            GuestKind::Container => "container",
+            GuestKind::Unknown => "unknown",
+        };
+        let power = match self.power {
+            Some(GuestPower::Running) => "running",
+            Some(GuestPower::Stopped) => "stopped",
+            Some(GuestPower::Unknown) | None => "unknown",
+        };
+        vec![
+            self.region.clone(),
+            self.host.clone(),
+            self.name.clone(),
+            self.title.clone(),
+            kind.to_owned(),
+            power.to_owned(),
+            self.vcpus.to_string(),
+            format!("{} MiB", self.memory_mib),
+            format!("{} GB", self.disk_gb),
+            self.owner.clone().unwrap_or_default(),
+        ]
+    }
+
+    fn word(&self) -> String {
+        self.name.clone()
+    }
+}
+
+impl Shown for AdoptedGuest {
+    const COLUMNS: &'static [&'static str] = &["SERVER", "WORKFLOW"];
+
+    fn row(&self) -> Vec<String> {
+        vec![self.server_id.to_string(), self.workflow_id.to_string()]
+    }
+
+    fn word(&self) -> String {
+        self.server_id.to_string()
+    }
+}
+
+/// Does it.
+pub(super) async fn run(command: GuestCommand, session: &Session) -> Result<()> {
+    match command {
+        GuestCommand::List(of) => {
+            let call = get(&[&"guests"]).query_if("region", of.region);
+            session.printer.many(&session.client.list::<Guest>(&call, "guests").await?)
+        }
+        GuestCommand::Adopt(arguments) => {
+            let AdoptArguments { guest, region, team, name, size, confirmation } = arguments;
+            confirmation.ask(&format!("Make guest {guest} of {region} a server of team {team}, which pays for it?"))?;
+            let body = GuestAdopt { region: region.clone(), guest: guest.clone(), team_id: team, name, size };
+            let call = Call::post(&below(&[&"guests", &"adopt"]), &body)?;
+            let adopted = session.client.whole::<AdoptedGuest>(&call).await;
+            session
+                .printer
+                .one(&adopted.map_err(|failure| failure.during(format!("cannot adopt {guest} of {region}")))?)
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! `cairn admin region`: where servers can stand.
+
+use super::add::{self, AddArguments};
+use super::findings::judge;
+use super::proxmox::{Cluster, Network, address, entry};
+use super::things::yes;
+use super::{below, get, secret};
+use crate::client::Call;
+use crate::command::confirmation::Confirmation;
+use crate::document::Document;
+use crate::failure::{Ending, Failure, Result};
+use crate::print::Shown;
+use crate::session::Session;
+use clap::{Args, Subcommand};
+use wire::admin::{ConnectionState, Overcommit, Region, RegionTest, RegionUpdate};
+
+/// What can be done with regions.
+#[derive(Debug, Subcommand)]
+pub(super) enum RegionCommand {
+    /// List regions, and how they are reached
+    List,
+    /// Show a region; never its secret
+    Get {
+        /// Which one
+        region: String,
+    },
+    /// Connect a cluster
+    Add(Box<AddArguments>),
+    /// Look whether everything is there that making servers takes; changes nothing
+    ///
+    /// Ends with 1 if something has to be mended.
+    Test {
+        /// Which one
+        region: String,
+    },
+    /// Change a region; what is not said stays as it is
+    Edit(Box<EditArguments>),
+    /// Disconnect a region; nothing is deleted there, and nothing of ours may stand there any more
+    Remove {
+        /// Which one
+        region: String,
+        #[command(flatten)]
+        confirmation: Confirmation,
+    },
+}
+
+/// What is changed.
+#[derive(Debug, Args)]
+pub(super) struct EditArguments {
+    /// Which one
+    region: String,
+    /// Its name for people
+    #[arg(long)]
+    name: Option<String>,
+    /// Whether new servers can be made in it
+    #[arg(long, value_name = "BOOL")]
+    available: Option<bool>,
+    /// An address of the cluster, in place of those that are known; may be repeated
+    #[arg(long = "entry", value_name = "URL")]
+    entries: Vec<String>,
+    /// How much of the hosts' processors is sold, in percent
+    #[arg(long, value_name = "PERCENT")]
+    overcommit_vcpus: Option<u32>,
+    /// How much of the hosts' memory is sold, in percent
+    #[arg(long, value_name = "PERCENT")]
+    overcommit_memory: Option<u32>,
+    /// How much of the hosts' disk is sold, in percent
+    #[arg(long, value_name = "PERCENT")]
+    overcommit_disk: Option<u32>,
+    #[command(flatten)]
+    cluster: Cluster,
+    #[command(flatten)]
+    network: Network,
+}
+
+impl Shown for Region {
+    const COLUMNS: &'static [&'static str] =
+        &["SLUG", "NAME", "PROVIDER", "AVAILABLE", "CONNECTION", "HOSTS", "SERVERS", "ADDRESSES LEFT"];
+
+    fn row(&self) -> Vec<String> {
+        vec![
+            self.slug.clone(),
+            self.name.clone(),
+            self.provider.clone(),
+            yes(self.available),
+            connection(self.connection.state).to_owned(),
+            self.hosts.to_string(),
+            self.servers.to_string(),
+            self.pools.iter().map(|pool| pool.free).sum::<i64>().to_string(),
+        ]
+    }
+
+    fn word(&self) -> String {
+        self.slug.clone()
+    }
+
+    fn details(&self) -> Vec<(&'static str, String)> {
+        let mut lines: Vec<_> = Self::COLUMNS.iter().copied().zip(self.row()).collect();
+        let sold = &self.overcommit;
+        let settings: Vec<_> = self.settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        let pools: Vec<_> = self
+            .pools
+            .iter()
+            .map(|pool| format!("{} {} ({}-{}, {} left)", pool.name, pool.range, pool.first, pool.last, pool.free))
+            .collect();
+        lines.extend([
+            ("PROBLEM", self.connection.problem.clone().unwrap_or_default()),
+            ("CONNECTED", self.connection.connected_at.map(|time| time.to_string()).unwrap_or_default()),
+            ("ORIGIN", self.origin.clone()),
+            ("SETTINGS", settings.join("\n")),
+            ("SECRET", if self.has_secret { "stored" } else { "none" }.to_owned()),
+            ("FINGERPRINTS", self.fingerprints.join("\n")),
+            ("FEATURES", self.features.join(", ")),
+            ("RESOLVERS", self.resolvers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+            ("TEAM NETWORKS", self.vpc_range.clone()),
+            ("POOLS", pools.join("\n")),
+            (
+                "SOLD",
+                format!(
+                    "vCPUs {} %, memory {} %, disk {} %",
+                    sold.vcpus_percent, sold.memory_percent, sold.disk_percent
+                ),
+            ),
+        ]);
+        lines
+    }
+}
+
+const fn connection(state: ConnectionState) -> &'static str {
+    match state {
+        ConnectionState::New => "new",
+        ConnectionState::Connected => "connected",
+        ConnectionState::Failed => "failed",
+        ConnectionState::Unknown => "unknown",
+    }
+}
+
+/// Does it.
+pub(super) async fn run(command: RegionCommand, session: &Session) -> Result<()> {
+    match command {
+        RegionCommand::List => {
+            session.printer.many(&session.client.list::<Region>(&get(&[&"regions"]), "regions").await?)
+        }
+        RegionCommand::Get { region } => session.printer.one(&find(session, &region).await?),
+        RegionCommand::Add(arguments) => Box::pin(add::run(*arguments, session)).await,
+        RegionCommand::Test { region } => {
+            let call = Call::post(&below(&[&"regions", &region, &"test"]), &serde_json::json!({}))?.repeatable();
+            let test = session.client.one::<RegionTest>(&call, "test").await;
+            let test = test.map_err(|failure| about(failure, &region))?;
+            session.printer.one(&test)?;
+            judge(&test.value, &region)
+        }
+        RegionCommand::Edit(arguments) => Box::pin(edit(*arguments, session)).await,
+        RegionCommand::Remove { region, confirmation } => {
+            find(session, &region).await?;
+            confirmation.ask(&format!("Disconnect the region {region} and forget its secret?"))?;
+            let removed = session.client.command(&Call::delete(&below(&[&"regions", &region]))).await;
+            removed.map_err(|failure| about(failure, &region))?;
+            session.progress.say(&format!("{region}: removed"));
+            Ok(())
+        }
+    }
+}
+
+async fn find(session: &Session, region: &str) -> Result<Document<Region>> {
+    let found = session.client.one(&get(&[&"regions", &region]), "region").await;
+    found.map_err(|failure| about(failure, region))
+}
+
+fn about(failure: Failure, region: &str) -> Failure {
+    let missing = failure.ending == Ending::NotFound;
+    let failure = failure.during(format!("region {region}"));
+    if missing { failure.suggest("cairn admin region list") } else { failure }
+}
+
+async fn edit(arguments: EditArguments, session: &Session) -> Result<()> {
+    let region = find(session, &arguments.region).await?.value;
+    let mut settings = region.settings.clone();
+    if !arguments.entries.is_empty() {
+        let entries: Result<Vec<_>> = arguments.entries.iter().map(|text| Ok(address(&entry(text)?))).collect();
+        settings.insert("entries".to_owned(), entries?.into());
+    }
+    arguments.cluster.write(&mut settings)?;
+    let pinned = arguments.cluster.pinned()?;
+    let update = RegionUpdate {
+        name: arguments.name.clone(),
+        settings: (settings != region.settings).then_some(settings),
+        secret: secret::said(arguments.cluster.secret_file.as_deref())?,
+        fingerprints: Some(pinned).filter(|pinned| !pinned.is_empty()),
+        available: arguments.available,
+        features: None,
+        resolvers: Some(arguments.network.resolvers.clone()).filter(|resolvers| !resolvers.is_empty()),
+        overcommit: overcommit(&arguments, region.overcommit),
+        pools: arguments.network.pools(),
+    };
+    if update == RegionUpdate::default() {
+        return Err(Failure::usage("nothing to change is named").suggest("cairn admin region edit --help"));
+    }
+    let call = Call::put(&below(&[&"regions", &region.slug]), &update)?;
+    let changed = session.client.one::<Region>(&call, "region").await;
+    session.printer.one(&changed.map_err(|failure| about(failure, &region.slug))?)
+}
+
+fn overcommit(arguments: &EditArguments, now: Overcommit) -> Option<Overcommit> {
+    let wanted = Overcommit {
+        vcpus_percent: arguments.overcommit_vcpus.unwrap_or(now.vcpus_percent),
+        memory_percent: arguments.overcommit_memory.unwrap_or(now.memory_percent),
+        disk_percent: arguments.overcommit_disk.unwrap_or(now.disk_percent),
+    };
+    (wanted != now).then_some(wanted)
+}
