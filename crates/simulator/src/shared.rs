@@ -3,7 +3,7 @@
 use crate::StartError;
 use crate::clock::{Clock, Time};
 use crate::cluster::Cluster;
-use crate::scenario::Scenario;
+use crate::scenario::{Entries, Scenario};
 use crate::transport::Certificate;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,6 +20,8 @@ pub(crate) struct Shared {
     pub(crate) listening: watch::Sender<Vec<bool>>,
     /// How many requests wait.
     pub(crate) waiting: watch::Sender<usize>,
+    /// Whether one port plays whichever node lives.
+    one_for_all: bool,
     /// One a node: its daemon's workers.
     pub(crate) workers: Vec<Semaphore>,
 }
@@ -37,6 +39,7 @@ impl Shared {
             listening: watch::Sender::new(alive.clone()),
             alive: watch::Sender::new(alive),
             waiting: watch::Sender::new(0),
+            one_for_all: scenario.entries == Entries::One,
             workers,
         })
     }
@@ -59,8 +62,8 @@ impl Shared {
     pub(crate) async fn ports_follow(&self) {
         let mut listening = self.listening.subscribe();
         let entries = listening.borrow().len();
-        let alive: Vec<bool> = self.alive.borrow().iter().copied().take(entries).collect();
-        if entries > 1 {
+        let alive = self.alive.borrow().clone();
+        if entries == alive.len() && !self.one_for_all {
             // The sender lives as long as this does.
             let _ = listening.wait_for(|now| *now == alive).await;
         }

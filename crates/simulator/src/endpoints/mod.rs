@@ -84,6 +84,7 @@ const FAMILIES: &[&[Endpoint]] = &[
     migrate::ENDPOINTS,
     pools::ENDPOINTS,
     power::ENDPOINTS,
+    power::NODE_ENDPOINTS,
     resources::ENDPOINTS,
     sdn::ENDPOINTS,
     snapshots::ENDPOINTS,

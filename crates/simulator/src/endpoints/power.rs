@@ -1,7 +1,7 @@
 //! Start, stop and what lies between. If HA manages the guest, the task only records the wish.
 
 use super::{Call, Endpoint, Reply, forking, ha};
-use crate::cluster::{Cluster, Drive, Power, TaskId, Work};
+use crate::cluster::{Cluster, Drive, Guest, Power, TaskId, Work};
 use crate::refusal::{Refusal, Served};
 use std::time::Duration;
 
@@ -23,6 +23,53 @@ pub(super) const ENDPOINTS: &[Endpoint] = verbs! {
     "suspend" "qmsuspend" "vzsuspend" suspend;
     "resume" "qmresume" "vzresume" resume;
 };
+
+/// The same for every guest of a node.
+pub(super) const NODE_ENDPOINTS: &[Endpoint] = &[
+    forking("POST", "/nodes/{node}/startall", "startall", start_all),
+    forking("POST", "/nodes/{node}/stopall", "stopall", stop_all),
+];
+
+/// The guests of the node that a call for all of them means.
+fn meant(call: &Call<'_>, wanted: impl Fn(&Guest) -> bool) -> Vec<u32> {
+    let only: Vec<u32> = call.parameters.list("vms").iter().filter_map(|vmid| vmid.parse().ok()).collect();
+    let here = call.cluster.guests.values().filter(|guest| guest.node == call.node && wanted(guest));
+    here.map(|guest| guest.vmid).filter(|vmid| only.is_empty() || only.contains(vmid)).collect()
+}
+
+/// Those that start with their node, or all with `force`. One that does not start is a line in the log.
+fn start_all(call: &mut Call<'_>) -> Served<Reply> {
+    call.cluster.need_quorum()?;
+    let force = call.parameters.is("force");
+    let wanted = meant(call, |guest| !guest.runs() && !guest.is_template() && (force || guest.config.is("onboot")));
+    let after = Duration::from_millis(call.cluster.pace.start);
+    let mut work = Work::new("startall", "", call.node);
+    for vmid in wanted {
+        call.need(&format!("/vms/{vmid}"), "VM.PowerMgmt")?;
+        work = work.then(after, move |cluster, task| {
+            let line = run(cluster, vmid, task).map_or_else(|message| message, |()| format!("Starting {vmid}"));
+            cluster.log(task, line);
+            Ok(())
+        });
+    }
+    call.fork(work)
+}
+
+fn stop_all(call: &mut Call<'_>) -> Served<Reply> {
+    call.cluster.need_quorum()?;
+    let wanted = meant(call, Guest::runs);
+    let after = Duration::from_millis(call.cluster.pace.shutdown);
+    let mut work = Work::new("stopall", "", call.node);
+    for vmid in wanted {
+        call.need(&format!("/vms/{vmid}"), "VM.PowerMgmt")?;
+        work = work.then(after, move |cluster, task| {
+            cluster.log(task, format!("Stopping {vmid}"));
+            cluster.stop_guest(vmid);
+            Ok(())
+        });
+    }
+    call.fork(work)
+}
 
 /// The work of a verb, under the file lock of the guest's config.
 fn work(call: &Call<'_>) -> Served<Work> {

@@ -3,7 +3,7 @@
 use super::answer::{self, Answer};
 use super::{Parameters, Upload, upload};
 use crate::access::{Caller, Credentials};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Kind};
 use crate::control::CallSeen;
 use crate::endpoints::{self, Call, Reply};
 use crate::faults::{Fate, Seen};
@@ -255,12 +255,17 @@ impl Visit<'_> {
         }
         if let Some((status, message)) = &fate.refuse {
             let refusal = Refusal::status(*status, message.clone());
-            return Err(End::Refused(if *status >= 595 { Refusal { bare: true, ..refusal } } else { refusal }));
+            return Err(End::Refused(if *status >= 595 || *status == 401 {
+                Refusal { bare: true, ..refusal }
+            } else {
+                refusal
+            }));
         }
         if fate.lock_timeout {
-            let path = self.asked.path.split('/').nth(4).unwrap_or("100").to_owned();
-            let message = format!("can't lock file '/var/lock/qemu-server/lock-{path}.conf' - got timeout");
-            return Err(End::Refused(Refusal::die(message)));
+            let kind = if self.asked.path.contains("/lxc") { Kind::Lxc } else { Kind::Qemu };
+            let vmid = self.asked.path.split('/').find_map(|part| part.parse().ok());
+            let file = kind.lock_file(vmid.or(self.asked.body.vmid("vmid")).unwrap_or(100));
+            return Err(End::Refused(Refusal::die(format!("can't lock file '{file}' - got timeout"))));
         }
         Ok(())
     }

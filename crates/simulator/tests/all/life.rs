@@ -173,3 +173,18 @@ async fn a_container_lives_and_moves() {
     assert_eq!(ended(&client, "DELETE", "/nodes/pve2/lxc/200", &[]).await, "OK");
     assert_eq!(simulator.control.guests(), []);
 }
+
+#[tokio::test]
+async fn a_node_starts_and_stops_what_is_on_it() {
+    let (simulator, client) = instant(1).await;
+    for (vmid, onboot) in [("100", "1"), ("101", "0")] {
+        client.done("POST", "/nodes/pve1/qemu", &[("vmid", vmid), ("onboot", onboot)]).await;
+    }
+    let running = || simulator.control.guests().iter().filter(|guest| guest.status == "running").count();
+    assert_eq!(ended(&client, "POST", "/nodes/pve1/startall", &[]).await, "OK");
+    assert_eq!(running(), 1);
+    assert_eq!(ended(&client, "POST", "/nodes/pve1/startall", &[("force", "1")]).await, "OK");
+    assert_eq!(running(), 2);
+    assert_eq!(ended(&client, "POST", "/nodes/pve1/stopall", &[]).await, "OK");
+    assert_eq!(running(), 0);
+}
