@@ -17,6 +17,8 @@ use model::addressing::Ipv4Range;
 use provider::{Fault, Interface, NetworkKind, NetworkRef, NetworkSpec, Result};
 use serde_json::Value;
 use std::collections::HashMap;
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -85,6 +87,20 @@ async fn free_of_others(bridge: &str, spec: &NetworkSpec) -> Result<()> {
     Ok(())
 }
 
+/// Each guest's QEMU runs as a user of its own and attaches to the tap that was made for it. The device is meant to be
+/// open to everybody (mode 0666 in the kernel's tuntap.rst, and what udev gives it): it gives nobody more than the taps
+/// that are theirs. Where no udev runs it is root's alone, and is opened here.
+fn open_to_guests(device: &Path) -> Result<()> {
+    let told = |what: &str, error: &std::io::Error| Fault::refused(format!("{}: {what}: {error}", device.display()));
+    let permissions = std::fs::metadata(device).map_err(|error| told("the host has no such device", &error))?;
+    if permissions.mode() & 0o006 == 0o006 {
+        return Ok(());
+    }
+    tracing::info!(device = %device.display(), "opened to the guests' users, as udev would have done");
+    std::fs::set_permissions(device, Permissions::from_mode(0o666))
+        .map_err(|error| told("guests' users cannot attach to taps, and its mode cannot be changed to 0666", &error))
+}
+
 async fn batch(lines: &[String]) -> Result<()> {
     if lines.is_empty() {
         return Ok(());
@@ -98,9 +114,7 @@ impl Network {
     pub(crate) async fn open(config: &Config, layout: &Layout) -> Result<Self> {
         Links::look().await?;
         Rules::new(&layout.table()).check().await?;
-        if !Path::new("/dev/net/tun").exists() {
-            return Err(Fault::refused("the host has no /dev/net/tun"));
-        }
+        open_to_guests(Path::new("/dev/net/tun"))?;
         Ok(Self { layout: layout.clone(), public_bridge: config.public_bridge.clone() })
     }
 
