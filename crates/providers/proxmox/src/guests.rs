@@ -1,8 +1,9 @@
 //! Guests: looking for one, and making one. What takes several tasks is one task per call; the next call sees from the
 //! guest itself how far it is. Its description says who it is from the first moment on, and at the end that it is whole.
 
-use crate::call::Kind;
+use crate::call::{Call, Kind};
 use crate::calls::{PostClone, PostContainer, PostMachineMigrate, PutContainerConfig, PutMachineConfig, PutResize};
+use crate::errors::Said;
 use crate::hardware;
 use crate::images::Template;
 use crate::mark::{self, Note, State};
@@ -76,7 +77,20 @@ impl Region {
         };
         let _one_at_a_time = self.cloning.lock().await;
         self.room_to_clone(&template).await?;
-        Ok(begun(self.transport.begin(&call).await?))
+        self.begin_new(&call).await
+    }
+
+    /// Begins to make what was not seen. What is there all the same is a clone that is not visible before it is whole,
+    /// or somebody's guest that the token may not see.
+    async fn begin_new<C: Call>(&self, call: &C) -> Result<Begun> {
+        match self.transport.try_ask(call).await {
+            Ok(answer) => Ok(begun(answer.as_str().map(str::to_owned))),
+            Err(failed) if failed.said() == Some(Said::Exists) => Err(Fault::transient(
+                failed.fault("a number that was free when it was looked at").detail
+                    + "; the token needs VM.Audit on /vms",
+            )),
+            Err(failed) => Err(failed.fault(C::TEMPLATE)),
+        }
     }
 
     async fn make_container(&self, guest: &GuestRef, spec: &GuestSpec) -> Result<Begun> {
@@ -103,7 +117,7 @@ impl Region {
             tags: Some(mark::guest_tags(guest, &self.vnets(&spec.interfaces), &[])),
             unprivileged: Some(true),
         };
-        Ok(begun(self.transport.begin(&call).await?))
+        self.begin_new(&call).await
     }
 
     /// What remains to be done to a guest that is there and not whole.

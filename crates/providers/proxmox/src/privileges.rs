@@ -39,6 +39,8 @@ pub(crate) fn needed(version: Version, config: &Config) -> BTreeMap<String, BTre
     );
     add(format!("/storage/{}", config.storage), DISKS);
     add(format!("/storage/{}", config.file_storage), FILES);
+    // Whose a number is must be seen before it is taken; and strangers are shown to the operator.
+    add("/vms".to_owned(), &["VM.Audit"]);
     add("/nodes".to_owned(), HOSTS);
     add("/".to_owned(), &["Sys.Audit"]);
     for bridge in config.bridges.values() {

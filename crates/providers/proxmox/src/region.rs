@@ -149,8 +149,9 @@ impl Region {
         let hint = hint.unwrap_or_else(|| Place { number, kind: Kind::Machine, node: host.to_owned() });
         match self.look_at(&hint).await {
             Ok(there) => return Ok(Some(there)),
-            // Elsewhere, of another kind, or its host is away.
-            Err(failed) if failed.said() == Some(Said::Absent) => {}
+            // Elsewhere, of another kind, or its host is away. Of what is not there some tokens are told that they may
+            // not see it.
+            Err(failed) if matches!(failed.said(), Some(Said::Absent | Said::Denied)) => {}
             Err(Failed::NeverSent(_)) => {}
             Err(failed) => return Err(failed.fault(&format!("looking at guest {number}"))),
         }

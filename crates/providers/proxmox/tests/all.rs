@@ -25,5 +25,11 @@ mod operator;
 #[path = "all/preflight.rs"]
 mod preflight;
 #[cfg(test)]
+#[path = "all/rights.rs"]
+mod rights;
+#[cfg(test)]
 #[path = "all/stage.rs"]
 mod stage;
+#[cfg(test)]
+#[path = "all/sweep.rs"]
+mod sweep;

@@ -101,3 +101,21 @@ async fn an_inventory_costs_as_much_with_two_thousand_guests_as_with_none() {
     stage.proxmox.inventory().await.unwrap();
     assert_eq!(stage.simulator.control.calls().len() - before, 2);
 }
+
+#[tokio::test]
+async fn high_availability_is_told_and_left_before_the_end() {
+    let stage = Stage::shared().await;
+    let (image, guest) = (stage.image(1), stage.guest(5, 1));
+    stage.fetch(&image).await;
+    stage.create(&guest, &spec(image)).await;
+    let token = stage.simulator.token.clone().unwrap();
+    crate::operator::raw(&stage, &token, "POST", "/cluster/ha/resources", "sid=vm:100005&state=stopped").await;
+    stage.until_seen(&guest, PowerWish::On, GuestPower::Running).await;
+    assert_eq!(stage.asked("POST", "/100005/status/start"), 0);
+    stage.until(|| stage.proxmox.move_guest(&guest, "pve2", Move::Live)).await.unwrap();
+    assert_eq!(stage.ours(&guest).await.guest.host, "pve2");
+    stage.until_seen(&guest, PowerWish::Off, GuestPower::Stopped).await;
+    stage.until_seen(&guest, PowerWish::On, GuestPower::Running).await;
+    stage.delete(&guest).await;
+    assert_eq!(stage.really(&guest), None);
+}

@@ -2,8 +2,8 @@
 
 use model::ids::{ImageId, InstallationId, ServerId, VpcId};
 use provider::{
-    Begun, Checksum, Fault, Guest, GuestKind, GuestRef, GuestSpec, ImageRef, ImageSource, Interface, InterfaceRole,
-    Mark, NetworkRef, PlainSeed, PowerWish, Provider, Resources, Result, Seed, Sighting, TaskState,
+    Begun, Checksum, Fault, Guest, GuestKind, GuestPower, GuestRef, GuestSpec, ImageRef, ImageSource, Interface,
+    InterfaceRole, Mark, NetworkRef, PlainSeed, PowerWish, Provider, Resources, Result, Seed, Sighting, TaskState,
 };
 use provider_proxmox::{Config, Fingerprint, Proxmox, Secret};
 use simulator::{ClockKind, GuestSeen, Pace, Scenario, Simulator, TOKEN_SECRET};
@@ -117,6 +117,18 @@ impl Stage {
     pub(crate) async fn power(&self, guest: &GuestRef, wish: PowerWish) {
         let begun = self.proxmox.power(guest, wish).await;
         self.settle(begun).await.unwrap();
+    }
+
+    /// Asks for a change of power until it is seen.
+    pub(crate) async fn until_seen(&self, guest: &GuestRef, wish: PowerWish, goal: GuestPower) {
+        for _ in 0..TURNS {
+            if self.ours(guest).await.power == goal {
+                return;
+            }
+            let begun = self.proxmox.power(guest, wish).await;
+            self.settle(begun).await.unwrap();
+        }
+        panic!("never {goal:?}: {:?}", self.passed.lock().unwrap().last())
     }
 
     /// Asks until the answer is that it is done.
