@@ -3,6 +3,7 @@
 use model::ids::{ImageId, InstallationId};
 use provider::{Fault, Result};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The configuration of one region: one Proxmox VE cluster (or one node on its own).
 #[derive(Clone, Debug)]
@@ -41,6 +42,9 @@ pub struct Config {
     pub templates: BTreeMap<ImageId, u32>,
     /// The CPU model of new guests (`x86-64-v2-AES`, `host`); `None`: the template's.
     pub cpu_model: Option<String>,
+    /// How long a task that the cluster does not know may be unknown before it counts as vanished: its log is written a
+    /// moment after its name was answered.
+    pub task_grace: Duration,
 }
 
 /// How a guest's disk is made from a template.
@@ -128,6 +132,7 @@ impl Config {
             cloning: Cloning::Automatic,
             templates: BTreeMap::new(),
             cpu_model: None,
+            task_grace: Duration::from_secs(10),
         }
     }
 

@@ -12,7 +12,7 @@ use provider::{Capabilities, Fault, GuestPower, GuestRef, Result};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// See [`crate::Proxmox`].
 #[derive(Debug)]
@@ -23,8 +23,6 @@ pub(crate) struct Region {
     places: Mutex<HashMap<u32, Place>>,
     /// Tasks that were asked about and not known, and since when.
     pub(crate) unknown_tasks: Mutex<HashMap<String, Instant>>,
-    /// How long a task may be unknown before it counts as vanished.
-    pub(crate) grace: Duration,
     /// One clone is begun at a time, so that counting those under way means something.
     pub(crate) cloning: tokio::sync::Mutex<()>,
     /// Only one change of the cluster's networks at a time.
@@ -104,7 +102,6 @@ impl Region {
             config,
             places: Mutex::default(),
             unknown_tasks: Mutex::default(),
-            grace: crate::tasks::usual_grace(),
             cloning: tokio::sync::Mutex::default(),
             networks: tokio::sync::Mutex::default(),
             last_power: Mutex::default(),

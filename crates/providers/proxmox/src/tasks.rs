@@ -8,8 +8,8 @@ use crate::transport::held;
 use provider::{Begun, Fault, Result, TaskRef, TaskState};
 use std::time::{Duration, Instant};
 
-/// A task may be unknown for a moment after it was begun: its log is not written yet.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long it is remembered that a task was not known.
+const REMEMBERED: Duration = Duration::from_secs(60);
 /// How long a quick task is waited for inside a call.
 const PATIENCE: Duration = Duration::from_secs(60);
 const FIRST_GLANCE: Duration = Duration::from_millis(50);
@@ -78,9 +78,9 @@ impl Region {
         match (failed, failed.said()) {
             (_, Some(Said::NoTask)) => {
                 let mut unknown = held(&self.unknown_tasks);
-                unknown.retain(|_, since| since.elapsed() < GRACE * 6);
+                unknown.retain(|_, since| since.elapsed() < REMEMBERED.max(self.config.task_grace * 2));
                 let since = *unknown.entry(upid.text.clone()).or_insert_with(Instant::now);
-                let young = since.elapsed() < self.grace;
+                let young = since.elapsed() < self.config.task_grace;
                 Ok(if young { TaskState::Running { progress: None } } else { TaskState::Vanished })
             }
             // Begun with a token that was replaced since: only the object can tell.
@@ -117,11 +117,6 @@ impl Region {
             glance = (glance * 2).min(LONGEST_GLANCE);
         }
     }
-}
-
-/// The usual grace.
-pub(crate) const fn usual_grace() -> Duration {
-    GRACE
 }
 
 #[cfg(test)]

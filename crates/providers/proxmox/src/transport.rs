@@ -143,11 +143,11 @@ impl Transport {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answer = request.send().await.map_err(|error| broken(&error).fault(&doing))?;
+        let answer = request.send().await.map_err(|error| broken(error).fault(&doing))?;
         if answer.status().as_u16() != 101 {
             return Err(refusal(answer).await.fault(&doing));
         }
-        answer.upgrade().await.map_err(|error| broken(&error).fault(&doing))
+        answer.upgrade().await.map_err(|error| broken(error).fault(&doing))
     }
 
     /// The cluster's version; asked for once in a while.
@@ -221,7 +221,7 @@ impl Transport {
         let url = format!("{}/api2/json{path}", entry.url);
         let request = content.attach(self.http.request(method.clone(), &url), method, &url, &self.http);
         let answer = request.header("Authorization", &self.authorization).send().await;
-        let answer = answer.map_err(|error| Sent { failed: broken(&error), reached: false })?;
+        let answer = answer.map_err(|error| Sent { failed: broken(error), reached: false })?;
         read(answer).await.map_err(|failed| Sent { failed, reached: true })
     }
 }
@@ -287,9 +287,11 @@ fn named<C: Call>(call: &C) -> String {
     format!("{} {}", C::METHOD, call.path())
 }
 
-fn broken(error: &reqwest::Error) -> Failed {
+/// Without the URL: a console's holds its ticket.
+fn broken(error: reqwest::Error) -> Failed {
+    let error = error.without_url();
     let mut why = error.to_string();
-    let mut source = std::error::Error::source(error);
+    let mut source = std::error::Error::source(&error);
     while let Some(deeper) = source {
         why = format!("{why}: {deeper}");
         source = deeper.source();
@@ -329,7 +331,7 @@ async fn refusal(answer: Response) -> Failed {
 
 async fn bounded(mut answer: Response) -> std::result::Result<Vec<u8>, Failed> {
     let mut bytes = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|error| Failed::Unknown(error.to_string()))? {
+    while let Some(chunk) = answer.chunk().await.map_err(|error| Failed::Unknown(error.without_url().to_string()))? {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > LONGEST_ANSWER {
             return Err(Failed::Unknown(format!("an answer of more than {LONGEST_ANSWER} bytes")));

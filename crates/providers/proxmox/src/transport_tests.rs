@@ -5,7 +5,9 @@ use crate::call::Kind;
 use crate::calls::{DeleteGuest, GetPools, PostStart, PostVnet};
 use crate::config::{Config, Fingerprint, Secret};
 use crate::errors::Said;
-use model::ids::InstallationId;
+use crate::region::Region;
+use model::ids::{InstallationId, ServerId};
+use provider::{ConsoleKind, GuestRef, Mark};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -23,6 +25,11 @@ struct Scripted {
 
 impl Scripted {
     async fn start(answers: &[&str]) -> Self {
+        Self::start_with(answers.iter().map(|answer| answer.as_bytes().to_vec()).collect()).await
+    }
+
+    async fn start_with(mut answers: Vec<Vec<u8>>) -> Self {
+        answers.reverse();
         let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
         let certificate = made.cert.der().clone();
         let fingerprint = Fingerprint(sha2::Sha256::digest(&certificate).into());
@@ -34,8 +41,7 @@ impl Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
         let heard = Arc::new(Mutex::new(Vec::new()));
-        let (script, log) = (answers.iter().rev().map(|answer| (*answer).to_owned()).collect(), Arc::clone(&heard));
-        tokio::spawn(serve(listener, acceptor, script, log));
+        tokio::spawn(serve(listener, acceptor, answers, Arc::clone(&heard)));
         Self { url, fingerprint, heard }
     }
 
@@ -48,17 +54,22 @@ impl Scripted {
 async fn serve(
     listener: TcpListener,
     acceptor: tokio_rustls::TlsAcceptor,
-    mut script: Vec<String>,
+    mut script: Vec<Vec<u8>>,
     log: Arc<Mutex<Vec<String>>>,
 ) {
     while let Ok((stream, _)) = listener.accept().await {
         let Ok(mut stream) = acceptor.accept(stream).await else { continue };
         let request = hear(&mut stream).await;
-        let answer =
-            if request.contains(" /api2/json/version ") { ok(VERSION) } else { script.pop().unwrap_or_default() };
+        let is_version = request.contains(" /api2/json/version ");
+        let answer = if is_version { ok(VERSION).into_bytes() } else { script.pop().unwrap_or_default() };
         held(&log).push(request);
-        let _ = stream.write_all(answer.as_bytes()).await;
-        let _ = stream.shutdown().await;
+        let _ = stream.write_all(&answer).await;
+        if answer.starts_with(b"HTTP/1.1 101") {
+            // A conversation: it goes on until the other side ends it.
+            tokio::spawn(async move { while stream.read(&mut [0; 512]).await.is_ok_and(|count| count > 0) {} });
+        } else {
+            let _ = stream.shutdown().await;
+        }
     }
 }
 
@@ -91,12 +102,16 @@ fn refusing(reason: &str, body: &str) -> String {
 }
 
 fn transport(servers: &[&Scripted]) -> Transport {
+    Transport::new(&config(servers)).unwrap()
+}
+
+fn config(servers: &[&Scripted]) -> Config {
     let first = servers[0];
     let secret = Secret::new("00000000-0000-4000-8000-000000000000");
     let mut config = Config::new(InstallationId(uuid::Uuid::nil()), &first.url, "cairn@pve!main", secret);
     config.entries = servers.iter().map(|server| server.url.clone()).collect();
     config.fingerprints = servers.iter().map(|server| server.fingerprint).collect();
-    Transport::new(&config).unwrap()
+    config
 }
 
 fn start() -> PostStart {
@@ -188,4 +203,51 @@ async fn a_dead_entry_is_passed_over_for_a_while() {
     transport.favourite.store(0, Ordering::Relaxed);
     assert_eq!(transport.order(None), [1, 0]);
     assert_eq!(transport.order(Some("127.0.0.1")), [1, 0]);
+}
+
+/// What a server says in a WebSocket: a short binary frame.
+fn frame(bytes: &[u8]) -> Vec<u8> {
+    [&[0x82, u8::try_from(bytes.len()).unwrap()], bytes].concat()
+}
+
+/// A cluster in which server 1 runs, whose console says these frames.
+async fn console(proxy: &str, frames: &[&[u8]]) -> (Scripted, Region, GuestRef) {
+    let mark = Mark { installation: InstallationId(uuid::Uuid::nil()), server: ServerId(1) };
+    let description = format!("cairn installation={} server=1 state=made", mark.installation);
+    let guest = serde_json::json!({ "data": { "description": description, "digest": "d" } }).to_string();
+    let mut talk = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n".to_vec();
+    talk.extend(frames.iter().flat_map(|bytes| frame(bytes)));
+    let answers = [ok(&guest), ok(r#"{"data":{"status":"running","pid":7}}"#), ok(proxy)];
+    let answers = answers.into_iter().map(String::into_bytes).chain([talk]).collect();
+    let server = Scripted::start_with(answers).await;
+    let region = Region::new(config(&[&server])).unwrap();
+    (server, region, GuestRef { host: "pve1".to_owned(), name: "100".to_owned(), mark })
+}
+
+#[tokio::test]
+async fn a_screen_comes_through_with_its_password() {
+    let proxy = r#"{"data":{"ticket":"PVEVNC:1::a+b=","port":"5900","user":"cairn@pve!main","password":"sesame"}}"#;
+    let (server, region, guest) = console(proxy, &[b"RFB 003", b".008\n"]).await;
+    let mut stream = region.console(&guest, ConsoleKind::Screen).await.unwrap();
+    assert_eq!(stream.password.as_deref(), Some("sesame"));
+    let mut said = [0; 12];
+    stream.bytes.read_exact(&mut said).await.unwrap();
+    assert_eq!(&said, b"RFB 003.008\n");
+    let asked = server.heard().pop().unwrap();
+    let path =
+        "GET /api2/json/nodes/pve1/qemu/100/vncwebsocket?port=5900&vncticket=PVEVNC%3A1%3A%3Aa%2Bb%3D HTTP/1.1\r\n";
+    assert!(asked.starts_with(path), "{asked}");
+    assert!(asked.to_lowercase().contains("upgrade: websocket\r\n"), "{asked}");
+}
+
+#[tokio::test]
+async fn a_terminal_is_logged_in_to_first() {
+    let proxy = r#"{"data":{"ticket":"PVEVNC:1::x","port":5901,"user":"cairn@pve!main"}}"#;
+    let (_server, region, guest) = console(proxy, &[b"OK", b"web-1 login: "]).await;
+    let mut stream = region.console(&guest, ConsoleKind::Serial).await.unwrap();
+    let mut said = [0; 13];
+    stream.bytes.read_exact(&mut said).await.unwrap();
+    assert_eq!(&said, b"web-1 login: ");
+    let (_server, region, guest) = console(proxy, &[b"permission denied"]).await;
+    assert!(region.console(&guest, ConsoleKind::Serial).await.is_err());
 }
