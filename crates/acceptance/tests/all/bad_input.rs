@@ -214,9 +214,11 @@ fn cases_of(document: &Value, schema: &Value, good: &Value, tenants: &Tenants) -
                 let fits = allowed.iter().any(|allowed| allowed == type_of(&value));
                 spoil("holds another type", json!([value]), !fits && !allowed.is_empty());
             }
-            for inner in items["properties"].as_object().into_iter().flatten().map(|(inner, _)| inner) {
+            for (inner, of) in items["properties"].as_object().into_iter().flatten() {
+                let optional = types(document, of).iter().any(|allowed| allowed == "null");
                 let whole = good[field][0].clone();
-                for value in mistyped().into_iter().filter(|value| !value.is_string()) {
+                let wrong = |value: &Value| !value.is_string() && !(optional && value.is_null());
+                for value in mistyped().into_iter().filter(wrong) {
                     let mut one = whole.clone();
                     if one.is_object() {
                         one[inner] = value;
