@@ -217,8 +217,8 @@ fn cases_of(document: &Value, schema: &Value, good: &Value, tenants: &Tenants) -
             for (inner, of) in items["properties"].as_object().into_iter().flatten() {
                 let optional = types(document, of).iter().any(|allowed| allowed == "null");
                 let whole = good[field][0].clone();
-                let wrong = |value: &Value| !value.is_string() && !(optional && value.is_null());
-                for value in mistyped().into_iter().filter(wrong) {
+                let fits = |value: &Value| value.is_string() || optional && value.is_null();
+                for value in mistyped().into_iter().filter(|value| !fits(value)) {
                     let mut one = whole.clone();
                     if one.is_object() {
                         one[inner] = value;
