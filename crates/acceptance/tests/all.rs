@@ -18,6 +18,8 @@ mod crash;
 mod fuzz;
 #[path = "all/isolation.rs"]
 mod isolation;
+#[path = "all/proxmoxer.rs"]
+mod proxmoxer;
 #[path = "all/pydo.rs"]
 mod pydo;
 #[path = "all/race.rs"]
