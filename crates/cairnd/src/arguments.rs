@@ -55,6 +55,9 @@ pub(crate) struct Flags {
     /// Take a catalogue image from a file of this host instead of fetching it; may be repeated.
     #[arg(long, global = true, value_name = "SLUG=FILE")]
     image_file: Vec<String>,
+    /// With `dev`: offer a region on a simulated Proxmox VE cluster: off, beside the others, or alone [default: off].
+    #[arg(long, global = true, value_name = "MODE")]
+    demo: Option<String>,
     /// How guests of this host are connected: auto, bridged or user [default: auto].
     #[arg(long, global = true, value_name = "MODE")]
     qemu_networking: Option<String>,
@@ -78,6 +81,7 @@ impl Flags {
             Key::ListenHttps => self.listen_https.as_deref(),
             Key::PublicUrl => self.public_url.as_deref(),
             Key::Catalogue => self.catalogue.as_deref(),
+            Key::Demo => self.demo.as_deref(),
             Key::QemuNetworking => self.qemu_networking.as_deref(),
             Key::WorkConcurrency => self.work_concurrency.as_deref(),
             Key::LogFormat => self.log_format.as_deref(),

@@ -2,11 +2,13 @@
 //! team and token; everything else is what an installation of any size runs.
 
 use crate::certificates::Certificates;
+use crate::demonstration::Demonstration;
 use crate::files;
 use crate::prepare;
 use crate::roles::{self, Role};
 use crate::settings::Settings;
 use anyhow::{Context, Result};
+use model::catalogue::Catalogue;
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -24,25 +26,33 @@ pub(crate) async fn run(settings: &Settings, stopping: CancellationToken) -> Res
     let everything = [Role::Serve, Role::Work, Role::Observe];
     // First, so that an address in use is reported before anything is started.
     let sockets = roles::sockets(settings, &everything)?;
+    let catalogue = prepare::catalogue(settings)?;
+    let (demo, catalogue) = Demonstration::offer(settings, catalogue).await?;
     let postgres = PrivatePostgres::start(&settings.data_dir.join("postgres")).await?;
-    let outcome = with_database(settings, &postgres, |store| async move {
+    let outcome = with_database(settings, &catalogue, &postgres, |store| async move {
         announce(settings)?;
         roles::run(settings, store, &everything, sockets, stopping).await
     })
     .await;
+    drop(demo);
     // Also after a failure: nothing of ours is left behind.
     let stopped = postgres.stop().await.context("the private PostgreSQL did not stop");
     outcome.and(stopped)
 }
 
-async fn with_database<F, R>(settings: &Settings, postgres: &PrivatePostgres, then: F) -> Result<()>
+async fn with_database<F, R>(
+    settings: &Settings,
+    catalogue: &Catalogue,
+    postgres: &PrivatePostgres,
+    then: F,
+) -> Result<()>
 where
     F: FnOnce(Store) -> R,
     R: Future<Output = Result<()>>,
 {
     postgres.create_database_if_missing(DATABASE).await?;
     let store = Store::connect(&postgres.url(DATABASE), settings.database_connections).await?;
-    prepare::database(settings, &store).await?;
+    prepare::apply(&store, catalogue).await?;
     first_token(&store, &settings.data_dir.join("token")).await?;
     first_operator(&store, &settings.data_dir.join("operator-token")).await?;
     let outcome = then(store.clone()).await;

@@ -6,6 +6,7 @@ mod arguments;
 mod background;
 mod certificates;
 mod checksums;
+mod demonstration;
 mod dev;
 mod figures;
 mod files;

@@ -8,9 +8,13 @@ use store::Store;
 /// Brings the database up to this build and applies the catalogue.
 pub(crate) async fn database(settings: &Settings, store: &Store) -> Result<()> {
     // Read first: a mistake in it should not be found with half of the work done.
-    let catalogue = catalogue(settings)?;
+    apply(store, &catalogue(settings)?).await
+}
+
+/// The same with a catalogue that was read already.
+pub(crate) async fn apply(store: &Store, catalogue: &Catalogue) -> Result<()> {
     store.migrate().await?;
-    let applied = store::catalogue::apply(store, &catalogue).await?;
+    let applied = store::catalogue::apply(store, catalogue).await?;
     for pool in applied.kept_pools {
         tracing::warn!(
             pool,

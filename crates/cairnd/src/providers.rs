@@ -144,6 +144,7 @@ fn proxmox(
         }),
         templates: wanted.templates.iter().map(template).collect::<provider::Result<_>>()?,
         cpu_model: wanted.cpu_model.or(usual.cpu_model),
+        task_grace: usual.task_grace,
         installation: usual.installation,
         token_id: usual.token_id,
         token_secret: usual.token_secret,

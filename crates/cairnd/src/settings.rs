@@ -53,6 +53,17 @@ pub(crate) enum Networking {
     User,
 }
 
+/// Whether `cairnd dev` offers a region on a simulated cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Demo {
+    /// It does not.
+    Off,
+    /// Beside the regions of the catalogue.
+    Beside,
+    /// And no other.
+    Alone,
+}
+
 /// How log records are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum LogFormat {
@@ -88,6 +99,8 @@ pub(crate) struct Settings {
     pub(crate) image_files: BTreeMap<String, String>,
     /// Where the key is that seals the secrets of regions; in the daemon's own directory otherwise.
     pub(crate) secret_key_file: Option<PathBuf>,
+    /// Whether `cairnd dev` offers a simulated region.
+    pub(crate) demo: Demo,
     /// Plain HTTP.
     pub(crate) listen_http: Option<SocketAddr>,
     /// HTTPS.
@@ -132,6 +145,7 @@ impl Settings {
             catalogue: layers.get(Key::Catalogue)?.map(|given| existing_file(&given)).transpose()?,
             image_files: layers.get(Key::ImageFiles)?.map(|given| image_files(&given)).transpose()?.unwrap_or_default(),
             secret_key_file: layers.get(Key::SecretKeyFile)?.map(|given| absolute(&given)).transpose()?,
+            demo: word(&layers, Key::Demo, &[("off", Demo::Off), ("beside", Demo::Beside), ("alone", Demo::Alone)])?,
             listen_http,
             listen_https,
             certificate: certificate(&layers)?,

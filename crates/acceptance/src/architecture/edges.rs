@@ -17,7 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("cloud", &["workflow", "store", "provider", "model"]),
     ("wire", &["model"]),
     ("api", &["cloud", "store", "wire", "model"]),
-    ("cairnd", &["api", "cloud", "workflow", "store", "provider", "providers/*", "wire", "model"]),
+    ("cairnd", &["api", "cloud", "workflow", "store", "provider", "providers/*", "simulator", "wire", "model"]),
     ("cairn", &["wire", "model"]),
     // It plays the other side: were it to share our provider's types, it would share our mistakes.
     ("simulator", &["model"]),

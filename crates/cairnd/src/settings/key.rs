@@ -10,6 +10,7 @@ pub(crate) enum Key {
     Catalogue,
     ImageFiles,
     SecretKeyFile,
+    Demo,
     ListenHttp,
     ListenHttps,
     TlsCertificate,
@@ -26,7 +27,7 @@ pub(crate) enum Key {
 
 impl Key {
     /// Every setting there is.
-    pub(crate) const ALL: [Key; 19] = [
+    pub(crate) const ALL: [Key; 20] = [
         Key::DataDir,
         Key::DatabaseUrl,
         Key::DatabaseConnections,
@@ -34,6 +35,7 @@ impl Key {
         Key::Catalogue,
         Key::ImageFiles,
         Key::SecretKeyFile,
+        Key::Demo,
         Key::ListenHttp,
         Key::ListenHttps,
         Key::TlsCertificate,
@@ -58,6 +60,7 @@ impl Key {
             Key::Catalogue => "catalogue",
             Key::ImageFiles => "image_files",
             Key::SecretKeyFile => "secret_key_file",
+            Key::Demo => "demo",
             Key::ListenHttp => "listen.http",
             Key::ListenHttps => "listen.https",
             Key::TlsCertificate => "tls.certificate",

@@ -278,6 +278,8 @@ pub(crate) async fn ensure_networks_on(
     host: &str,
 ) -> Result<Result<(), Outcome<()>>, Fault> {
     let provider = cx.provider(&work.region)?;
+    // Where there are no private networks, there is none to make.
+    let claimed = &site::attached(cx, work, claimed)?;
     for (interface, claimed) in super::seed::interfaces(cx.installation, work.id, claimed).into_iter().zip(claimed) {
         let spec = NetworkSpec {
             network: interface.network,
@@ -318,7 +320,7 @@ impl Step<Site> for ConnectNetworks {
         let work = work(cx, run).await?;
         let Some(guest) = cx.guest(&work) else { return Ok(Outcome::done(())) };
         let provider = cx.provider(&work.region)?;
-        let claimed = claimed(cx, work.id).await?;
+        let claimed = site::attached(cx, &work, &claimed(cx, work.id).await?)?;
         for interface in super::seed::interfaces(cx.installation, work.id, &claimed) {
             provider.delete_network(&guest.host, &interface.network).await.map_err(site::fault)?;
         }
