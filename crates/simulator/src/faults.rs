@@ -198,6 +198,11 @@ pub enum Deed {
         #[serde(default)]
         node: Option<String>,
     },
+    /// Its room is as before it filled.
+    StorageEmptied {
+        /// Its id.
+        storage: String,
+    },
     /// Somebody else's guest takes this id.
     StrangerTakes {
         /// `None`: the guest that the matched request names.

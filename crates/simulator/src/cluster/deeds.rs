@@ -16,6 +16,7 @@ impl Cluster {
                 let node = node.as_deref().map(|node| self.known(node)).transpose()?;
                 self.fill(storage, node)?;
             }
+            Deed::StorageEmptied { storage } => self.empty(storage)?,
             Deed::StrangerTakes { vmid } => self.stranger_takes(which(vmid)?)?,
             Deed::GuestDeleted { vmid } => {
                 let vmid = which(vmid)?;

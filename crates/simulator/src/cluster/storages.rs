@@ -287,6 +287,12 @@ impl Cluster {
         Ok(())
     }
 
+    pub(crate) fn empty(&mut self, storage: &str) -> Result<(), String> {
+        let storage = self.storages.get_mut(storage).ok_or_else(|| format!("there is no storage {storage}"))?;
+        storage.spaces.values_mut().for_each(|space| space.full = false);
+        Ok(())
+    }
+
     pub(crate) fn volumes_seen(&self) -> Vec<VolumeSeen> {
         let spaces = self.storages.values().flat_map(|storage| &storage.spaces);
         let seen = spaces.flat_map(|(place, space)| {
