@@ -122,7 +122,7 @@ fn good_body(id: &str, tenants: &Tenants) -> Value {
             json!({ "transfer_id": 2_147_483_647 })
         }
         "admin_regions_create" => json!({
-            "slug": "Not A Slug", "provider": "nobody", "settings": { "entries": [] }, "secret": "x",
+            "slug": "Not A Slug", "provider": "nobody", "vpc_range": "10.0.0.0/8", "settings": { "entries": [] }, "secret": "x",
             "pools": [{ "name": "public", "kind": "public_bridged", "range": "192.0.2.0/24" }]
         }),
         "admin_regions_probe" => json!({ "provider": "nobody" }),
