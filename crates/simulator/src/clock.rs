@@ -33,6 +33,12 @@ impl Time {
         self.0.div_euclid(1_000_000)
     }
 
+    /// As in `Thu Jul 23 12:36:06 2026`, in UTC.
+    pub(crate) fn spoken(self) -> String {
+        let time = jiff::Timestamp::from_second(self.seconds()).unwrap_or_default();
+        time.strftime("%a %b %e %H:%M:%S %Y").to_string()
+    }
+
     /// How long ago `earlier` was; nothing if it is still to come.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0 - earlier.0).unwrap_or(0))

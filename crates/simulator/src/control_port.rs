@@ -3,6 +3,7 @@
 //! `GET|POST|DELETE /faults` · `POST /deeds` · `GET /clock`, `POST /clock/advance {"ms": 1000}` · `GET /guests` ·
 //! `GET /volumes` · `GET /calls` · `GET /endpoints`
 
+use crate::StartError;
 use crate::control::Control;
 use crate::faults::{Deed, Rule};
 use axum::Json;
@@ -12,7 +13,21 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// Serves at an address, and returns its URL.
+pub(crate) async fn open(router: Router, address: SocketAddr, tasks: &mut JoinSet<()>) -> Result<String, StartError> {
+    let listener = tokio::net::TcpListener::bind(address).await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    tasks.spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "the control port ended");
+        }
+    });
+    Ok(url)
+}
 
 pub(crate) fn router(control: Control) -> Router {
     Router::new()

@@ -20,6 +20,7 @@
 //! | `cluster` | all state in one struct behind one lock; events in a queue that is caught up with at every look |
 //! | `endpoints` | one file a family: what a method does |
 //! | `faults` | the script; `control` is the hand that writes it |
+//! | `profile` | many clusters of one file, for load |
 //!
 //! There is no background work: a task's end is an event in the queue, and whoever takes the lock first lets everything
 //! happen that is due. So a stepped clock is deterministic, and a request costs microseconds.
@@ -49,6 +50,7 @@ mod control;
 mod control_port;
 mod endpoints;
 mod faults;
+mod profile;
 mod refusal;
 mod scenario;
 mod schema;
@@ -58,6 +60,7 @@ mod transport;
 pub use clock::{ClockKind, Time};
 pub use control::{CallSeen, Control, GuestSeen, VolumeSeen};
 pub use faults::{Deed, Fault, Moment, Rule, RuleId, RuleSeen, When};
+pub use profile::{Equals, Fleet, Profile};
 pub use scenario::{
     AclSpec, DownloadSpec, Entries, GuestSpec, ImageSpec, NicSpec, NodeSpec, Pace, ROOT_PASSWORD, Scenario,
     StorageSpec, TOKEN_SECRET, TokenSpec, UserSpec,
@@ -129,14 +132,6 @@ impl Simulator {
     /// # Errors
     /// When the port is taken.
     pub async fn open_control(&mut self, address: SocketAddr) -> Result<String, StartError> {
-        let listener = tokio::net::TcpListener::bind(address).await?;
-        let url = format!("http://{}", listener.local_addr()?);
-        let control = self.control.clone();
-        self.tasks.spawn(async move {
-            if let Err(error) = axum::serve(listener, control_port::router(control)).await {
-                tracing::error!(%error, "the control port ended");
-            }
-        });
-        Ok(url)
+        control_port::open(control_port::router(self.control.clone()), address, &mut self.tasks).await
     }
 }

@@ -1,4 +1,7 @@
-//! High availability, a first half: resources, rules, status, and requests that the manager carries out.
+//! High availability: resources, rules, the manager's rounds, and whether it is armed.
+//!
+//! Cluster-wide: the manager wakes at the first round after a resource came, and sleeps at the round after the last one
+//! went. Disarmed, it does nothing; whatever was asked for meanwhile is done when it is armed again.
 
 use super::{Call, Endpoint, Reply, at};
 use crate::access::Caller;
@@ -25,13 +28,30 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     at("DELETE", "/cluster/ha/rules/{rule}", remove_rule),
     at("GET", "/cluster/ha/status/current", status),
     at("GET", "/cluster/ha/status/manager_status", manager_status),
+    at("POST", "/cluster/ha/status/arm-ha", arm),
+    at("POST", "/cluster/ha/status/disarm-ha", disarm),
 ];
 
 /// What HA is to keep.
 #[derive(Default)]
 pub(crate) struct Ha {
     resources: BTreeMap<u32, Resource>,
-    rules: BTreeMap<String, BTreeMap<String, String>>,
+    rules: BTreeMap<String, Rule>,
+    manager: Manager,
+    /// What the manager still says of guests that it kept until its last round.
+    lingering: BTreeMap<u32, String>,
+}
+
+type Rule = BTreeMap<String, String>;
+
+/// What the manager is at. Whoever disarms it says what becomes of the guests: `freeze` or `ignore`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Manager {
+    #[default]
+    Asleep,
+    Armed,
+    Disarming(String),
+    Disarmed(String),
 }
 
 struct Resource {
@@ -51,7 +71,13 @@ impl Ha {
 
     /// The state that the manager last said it is in.
     pub(crate) fn state(&self, vmid: u32) -> Option<&str> {
-        self.resources.get(&vmid).map(|resource| resource.state.as_str())
+        let kept = self.resources.get(&vmid).map(|resource| &resource.state);
+        kept.or_else(|| self.lingering.get(&vmid)).map(String::as_str)
+    }
+
+    /// Whether the manager says anything of nodes.
+    pub(crate) fn is_awake(&self) -> bool {
+        self.manager != Manager::Asleep
     }
 
     pub(crate) fn forget(&mut self, vmid: u32) {
@@ -119,6 +145,11 @@ fn add(call: &mut Call<'_>) -> Served<Reply> {
     let wanted = call.parameters.get("state").unwrap_or("started").to_owned();
     let more = options(call);
     call.cluster.ha.resources.insert(vmid, Resource { kind, wanted, state: "queued".to_owned(), more });
+    call.cluster.later(Duration::from_millis(call.cluster.pace.ha_round), |cluster| {
+        if cluster.ha.manager == Manager::Asleep && !cluster.ha.resources.is_empty() {
+            cluster.ha.manager = Manager::Armed;
+        }
+    });
     rounds(call.cluster, vmid);
     Ok(Reply::null())
 }
@@ -145,12 +176,19 @@ fn update(call: &mut Call<'_>) -> Served<Reply> {
 fn remove(call: &mut Call<'_>) -> Served<Reply> {
     call.cluster.need_quorum()?;
     let vmid = meant(call)?;
-    if call.cluster.ha.resources.remove(&vmid).is_none() {
+    let Some(resource) = call.cluster.ha.resources.remove(&vmid) else {
         return Err(Refusal::die(format!("cannot delete service '{}', not HA managed!", call.text("sid"))));
-    }
+    };
     if call.parameters.get("purge") != Some("0") {
         call.cluster.ha.forget(vmid);
     }
+    call.cluster.ha.lingering.insert(vmid, resource.state);
+    call.cluster.later(Duration::from_millis(call.cluster.pace.ha_round), move |cluster| {
+        cluster.ha.lingering.remove(&vmid);
+        if cluster.ha.resources.is_empty() && cluster.ha.manager == Manager::Armed {
+            cluster.ha.manager = Manager::Asleep;
+        }
+    });
     Ok(Reply::null())
 }
 
@@ -192,6 +230,9 @@ pub(super) fn request(cluster: &mut Cluster, vmid: u32, wanted: &str) {
 fn rounds(cluster: &mut Cluster, vmid: u32) {
     let round = Duration::from_millis(cluster.pace.ha_round);
     cluster.later(round, move |cluster| {
+        if matches!(cluster.ha.manager, Manager::Disarming(_) | Manager::Disarmed(_)) {
+            return;
+        }
         let Some(resource) = cluster.ha.resources.get_mut(&vmid) else { return };
         resource.state.clone_from(&resource.wanted);
         let (wanted, kind) = (resource.wanted.clone(), resource.kind);
@@ -224,7 +265,7 @@ fn groups(_: &mut Call<'_>) -> Served<Reply> {
     Err(Refusal::die("cannot index groups: ha groups have been migrated to rules"))
 }
 
-fn rule_shown(name: &str, rule: &BTreeMap<String, String>, order: usize) -> Value {
+fn rule_shown(name: &str, rule: &Rule, order: usize) -> Value {
     let mut entry: Map<String, Value> = rule.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
     entry.insert("rule".to_owned(), json!(name));
     entry.insert("order".to_owned(), json!(order));
@@ -262,7 +303,7 @@ fn update_rule(call: &mut Call<'_>) -> Served<Reply> {
 fn store_rule(call: &mut Call<'_>, name: &str, verb: &str) -> Served<Reply> {
     call.cluster.need_quorum()?;
     let keys = call.parameters.0.iter().filter(|(key, _)| !matches!(key.as_str(), "rule" | "digest" | "delete"));
-    let rule: BTreeMap<String, String> = keys.map(|(key, _)| (key.clone(), call.text(key).to_owned())).collect();
+    let rule: Rule = keys.map(|(key, _)| (key.clone(), call.text(key).to_owned())).collect();
     let resources = call.parameters.list("resources");
     let unmanaged = resources.iter().find(|sid| {
         let vmid = sid.split_once(':').and_then(|(_, vmid)| vmid.parse().ok());
@@ -271,15 +312,45 @@ fn store_rule(call: &mut Call<'_>, name: &str, verb: &str) -> Served<Reply> {
     if let Some(sid) = unmanaged {
         return Err(Refusal::die(format!("cannot use unmanaged resource(s) {sid}.")));
     }
-    let active = call.cluster.nodes.iter().filter(|node| node.online).count();
+    // Before the manager's first round, no node counts as active.
+    let awake = call.cluster.ha.is_awake();
+    let active = call.cluster.nodes.iter().filter(|node| awake && node.online).count();
     if rule.get("affinity").is_some_and(|affinity| affinity == "negative") && resources.len() > active {
         let text = format!(
             "{verb} ha rule failed: 400 Rule '{name}' is invalid.\nresources: rule defines more resources than available nodes"
         );
         return Err(Refusal::die(text));
     }
+    for (vmid, to) in misplaced(call.cluster, &rule) {
+        migrate_later(call.cluster, vmid, to);
+    }
     call.cluster.ha.rules.insert(name.to_owned(), rule);
     Ok(Reply::null())
+}
+
+/// Which guests a rule on affinity wants elsewhere, and where: together with the first of them, or on nodes of their own.
+fn misplaced(cluster: &Cluster, rule: &Rule) -> Vec<(u32, usize)> {
+    let Some(affinity) = rule.get("affinity").filter(|_| rule.get("disable").is_none_or(|off| off != "1")) else {
+        return Vec::new();
+    };
+    let sids = rule.get("resources").map_or("", String::as_str).split(',');
+    let vmids = sids.filter_map(|sid| sid.split_once(':')?.1.parse::<u32>().ok());
+    let members: Vec<(u32, usize)> = vmids.filter_map(|vmid| Some((vmid, cluster.guests.get(&vmid)?.node))).collect();
+    let Some((_, first)) = members.first().copied() else { return Vec::new() };
+    if affinity == "positive" {
+        return members.into_iter().filter(|(_, node)| *node != first).map(|(vmid, _)| (vmid, first)).collect();
+    }
+    let mut taken: Vec<usize> = members.iter().map(|(_, node)| *node).collect();
+    let mut moves = Vec::new();
+    for (at, (vmid, node)) in members.iter().enumerate() {
+        let shared = members.iter().take(at).any(|(_, other)| other == node);
+        let free = || (0..cluster.nodes.len()).find(|node| cluster.lives(*node) && !taken.contains(node));
+        if let Some(to) = shared.then(free).flatten() {
+            taken.push(to);
+            moves.push((*vmid, to));
+        }
+    }
+    moves
 }
 
 fn remove_rule(call: &mut Call<'_>) -> Served<Reply> {
@@ -296,33 +367,55 @@ fn status(call: &mut Call<'_>) -> Served<Reply> {
         "id": "quorum", "type": "quorum", "node": entry, "quorate": u8::from(cluster.quorate),
         "status": if cluster.quorate { "OK" } else { "No quorum" },
     })];
-    if cluster.ha.resources.is_empty() {
-        list.push(json!({
-            "id": "fencing", "type": "fencing", "node": entry, "armed-state": "standby",
-            "status": "standby (CRM watchdog standby)",
-        }));
+    let fencing = |node: &str, state: &str, said: String| json!({ "id": "fencing", "type": "fencing", "node": node, "armed-state": state, "status": said });
+    if !cluster.ha.is_awake() {
+        list.push(fencing(entry, "standby", "standby (CRM watchdog standby)".to_owned()));
         return Ok(Reply::from(Value::Array(list)));
     }
     let master = cluster.node_name(cluster.first_living());
-    let now = cluster.now.seconds();
-    list.push(json!({ "id": "master", "type": "master", "node": master, "timestamp": now, "status": format!("{master} (active)") }));
+    let (now, date) = (cluster.now.seconds(), cluster.now.spoken());
+    let (state, said, mode) = match &cluster.ha.manager {
+        Manager::Disarming(mode) => ("disarming", "CRM watchdog active", Some(mode)),
+        Manager::Disarmed(mode) => ("disarmed", "CRM watchdog released", Some(mode)),
+        Manager::Armed | Manager::Asleep => ("armed", "CRM watchdog active", None),
+    };
+    let how = mode.map(|mode| format!("{state}, resource mode: {mode}"));
+    let more = how.as_ref().map_or_else(String::new, |how| format!(" - {how}"));
+    list.push(json!({
+        "id": "master", "type": "master", "node": master, "timestamp": now,
+        "status": format!("{master} (active, {date}){more}"),
+    }));
+    let mut fence = fencing(master, state, format!("{} ({said})", how.as_deref().unwrap_or(state)));
+    if let Some(mode) = mode {
+        fence["resource_mode"] = json!(mode);
+    }
+    list.push(fence);
     for node in &cluster.nodes {
-        let state = if node.online { "active, watchdog active" } else { "old timestamp - dead?" };
+        let state = match (node.online, mode) {
+            (false, _) => "old timestamp - dead?",
+            (true, Some(_)) => "disarm mode, watchdog released",
+            (true, None) if cluster.ha.resources.is_empty() => "idle, watchdog standby",
+            (true, None) => "active, watchdog active",
+        };
         list.push(json!({
             "id": format!("lrm:{}", node.name), "type": "lrm", "node": node.name, "timestamp": now,
-            "status": format!("{} ({state})", node.name),
+            "status": format!("{} ({state}, {date})", node.name),
         }));
     }
-    for (vmid, resource) in &cluster.ha.resources {
+    list.extend(services(cluster));
+    Ok(Reply::from(Value::Array(list)))
+}
+
+fn services(cluster: &Cluster) -> impl Iterator<Item = Value> {
+    cluster.ha.resources.iter().map(|(vmid, resource)| {
         let node = cluster.guests.get(vmid).map_or("", |guest| cluster.node_name(guest.node));
         let sid = sid(*vmid, resource.kind);
-        list.push(json!({
+        json!({
             "id": format!("service:{sid}"), "type": "service", "sid": sid, "node": node, "state": resource.state,
             "crm_state": resource.state, "request_state": resource.wanted,
             "status": format!("{sid} ({node}, {})", resource.state),
-        }));
-    }
-    Ok(Reply::from(Value::Array(list)))
+        })
+    })
 }
 
 fn manager_status(call: &mut Call<'_>) -> Served<Reply> {
@@ -332,9 +425,32 @@ fn manager_status(call: &mut Call<'_>) -> Served<Reply> {
         .iter()
         .map(|node| (node.name.clone(), json!(if node.online { "online" } else { "unknown" })))
         .collect();
-    let nodes = if cluster.ha.resources.is_empty() { Map::new() } else { nodes };
+    let nodes = if cluster.ha.is_awake() { nodes } else { Map::new() };
     Ok(Reply::from(json!({
         "manager_status": { "node_status": nodes },
         "quorum": { "node": cluster.node_name(call.entry), "quorate": u8::from(cluster.quorate).to_string() },
     })))
+}
+
+fn arm(call: &mut Call<'_>) -> Served<Reply> {
+    call.cluster.need_quorum()?;
+    let round = Duration::from_millis(call.cluster.pace.ha_round);
+    call.cluster.later(round, |cluster| {
+        cluster.ha.manager = Manager::Armed;
+        let kept: Vec<u32> = cluster.ha.resources.keys().copied().collect();
+        for vmid in kept {
+            rounds(cluster, vmid);
+        }
+    });
+    Ok(Reply::null())
+}
+
+fn disarm(call: &mut Call<'_>) -> Served<Reply> {
+    call.cluster.need_quorum()?;
+    let round = Duration::from_millis(call.cluster.pace.ha_round);
+    let mode = call.text("resource-mode").to_owned();
+    let disarmed = mode.clone();
+    call.cluster.later(round, move |cluster| cluster.ha.manager = Manager::Disarming(mode));
+    call.cluster.later(round * 2, move |cluster| cluster.ha.manager = Manager::Disarmed(disarmed));
+    Ok(Reply::null())
 }

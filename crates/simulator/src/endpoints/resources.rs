@@ -139,6 +139,9 @@ fn nodes(call: &Call<'_>, entries: &mut Vec<String>) {
             "id": format!("node/{}", node.name), "type": "node", "node": node.name, "level": "", "cgroup-mode": 2,
             "status": if node.online { "online" } else { "offline" },
         });
+        if node.online && cluster.ha.is_awake() {
+            entry["hastate"] = json!("online");
+        }
         if node.online && call.may(&format!("/nodes/{}", node.name), "Sys.Audit") {
             entry["cpu"] = json!(0.05);
             entry["maxcpu"] = json!(node.spec.cpus);

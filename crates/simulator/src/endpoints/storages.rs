@@ -42,6 +42,16 @@ fn meant<'a>(call: &'a Call<'_>) -> Served<&'a Storage> {
 
 fn shown_config(call: &Call<'_>, storage: &Storage) -> Value {
     let mut shown = Map::new();
+    // Where it is, as the installer names it; what was configured stands above it.
+    let place: &[(&str, &str)] = match storage.kind.as_str() {
+        "lvmthin" => &[("vgname", "pve"), ("thinpool", "data")],
+        "lvm" => &[("vgname", "pve")],
+        "zfspool" => &[("pool", "rpool/data")],
+        _ => &[],
+    };
+    for (key, value) in place {
+        shown.insert((*key).to_owned(), json!(value));
+    }
     for (key, value) in &storage.options {
         shown.insert(key.clone(), json!(value));
     }

@@ -40,9 +40,14 @@ impl Client {
     }
 
     pub(crate) fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        self.anonymous(method, path).header("Authorization", &self.token)
+    }
+
+    /// Without credentials.
+    pub(crate) fn anonymous(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         let path = if path.starts_with("/api2/") { path.to_owned() } else { format!("/api2/json{path}") };
-        self.http.request(method, format!("{}{path}", self.url)).header("Authorization", &self.token)
+        self.http.request(method, format!("{}{path}", self.url))
     }
 
     /// `None`: the connection was closed without an answer.
@@ -88,10 +93,12 @@ impl Client {
     }
 }
 
+pub(crate) fn percent(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
 pub(crate) fn encoded(form: &[(&str, &str)]) -> String {
-    let encode =
-        |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
-    form.iter().map(|(key, value)| format!("{}={}", encode(key), encode(value))).collect::<Vec<_>>().join("&")
+    form.iter().map(|(key, value)| format!("{}={}", percent(key), percent(value))).collect::<Vec<_>>().join("&")
 }
 
 /// A cluster in which nothing lasts.

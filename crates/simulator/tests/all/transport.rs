@@ -95,13 +95,7 @@ fn every_endpoint_that_is_written_is_one_of_the_schema() {
     assert_eq!(endpoints.len(), 675);
     let served = endpoints.iter().filter(|(_, _, served)| *served).count();
     assert!(served >= 200, "{served} of 675 are served");
-    let figures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/figures");
-    std::fs::create_dir_all(&figures).unwrap();
-    std::fs::write(
-        figures.join("simulator.json"),
-        format!("{{\"endpoints served\": {served}, \"endpoints of the schema\": 675}}"),
-    )
-    .unwrap();
+    crate::figures("endpoints", &[("served", served), ("of the schema", endpoints.len())]);
 }
 
 #[tokio::test]
