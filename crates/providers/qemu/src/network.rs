@@ -109,6 +109,36 @@ async fn batch(lines: &[String]) -> Result<()> {
     Program::new(Path::new("ip")).args(["-batch", "-"]).input(input).run().await.map(drop)
 }
 
+/// A change of interfaces and rules, collected and then made at once.
+struct Change {
+    rules: Rules,
+    lines: Vec<String>,
+    bridges: Vec<String>,
+}
+
+impl Change {
+    fn of(rules: Rules) -> Self {
+        Self { rules, lines: Vec::new(), bridges: Vec::new() }
+    }
+
+    /// The interfaces alone; the rules stay collected.
+    async fn raise_bridges(&mut self) -> Result<()> {
+        batch(&std::mem::take(&mut self.lines)).await?;
+        for bridge in self.bridges.drain(..) {
+            // The host itself has no IPv6 address on a guests' network: nothing there is guarded for it.
+            set(&format!("/proc/sys/net/ipv6/conf/{bridge}/disable_ipv6"), "1");
+        }
+        Ok(())
+    }
+
+    /// The rules first, which name interfaces that need not be there yet: a tap must not carry a single unguarded frame.
+    async fn apply(mut self) -> Result<()> {
+        let rules = std::mem::replace(&mut self.rules, Rules::new(""));
+        rules.apply().await?;
+        self.raise_bridges().await
+    }
+}
+
 impl Network {
     /// Tries whether bridged networking works here, without leaving anything.
     pub(crate) async fn open(config: &Config, layout: &Layout) -> Result<Self> {
@@ -131,18 +161,18 @@ impl Network {
         configured.ok_or_else(|| Fault::refused("the region's configuration names no bridge for its public network"))
     }
 
-    /// See [`provider::Provider::ensure_network`].
+    /// See [`provider::Provider::ensure_network`]. A bridge without taps carries nothing, so its rules come with the first
+    /// guest ([`Network::attach`]): a change of rules costs more than everything else here together.
     pub(crate) async fn ensure(&self, spec: &NetworkSpec) -> Result<()> {
         let _held = locks::take(&self.layout.locks(), LOCK, PATIENCE).await?;
         write_spec(&self.layout, spec).await?;
-        let links = Links::look().await?;
-        let mut rules = self.rules();
-        self.raise(spec, &links, &mut rules).await?;
-        rules.apply().await
+        let mut change = Change::of(self.rules());
+        self.raise(spec, &Links::look().await?, &mut change).await?;
+        change.raise_bridges().await
     }
 
-    /// Makes the bridge and adds what the rules need of it.
-    async fn raise(&self, spec: &NetworkSpec, links: &Links, rules: &mut Rules) -> Result<()> {
+    /// What makes the bridge, and what the rules need of it.
+    async fn raise(&self, spec: &NetworkSpec, links: &Links, change: &mut Change) -> Result<()> {
         let bridge = self.bridge(spec)?;
         if spec.kind == NetworkKind::PublicBridged {
             if !links.0.contains_key(&bridge) {
@@ -151,7 +181,7 @@ impl Network {
             return Ok(());
         }
         let alias = self.layout.alias(&network_key(&spec.network));
-        let mut lines = Vec::new();
+        let lines = &mut change.lines;
         if !links.ours(&bridge, &alias)? {
             if spec.kind == NetworkKind::PublicNat {
                 free_of_others(&bridge, spec).await?;
@@ -163,14 +193,12 @@ impl Network {
             lines.push(format!("address replace {gateway}/{} dev {bridge}", spec.prefix));
         }
         lines.push(format!("link set dev {bridge} up"));
-        batch(&lines).await?;
-        // The host itself has no IPv6 address on a guests' network: nothing there is guarded for it.
-        set(&format!("/proc/sys/net/ipv6/conf/{bridge}/disable_ipv6"), "1");
-        rules.add_bridge(&bridge);
+        change.rules.add_bridge(&bridge);
         if spec.kind == NetworkKind::PublicNat {
             set("/proc/sys/net/ipv4/ip_forward", "1");
-            rules.translate(spec.base, spec.prefix);
+            change.rules.translate(spec.base, spec.prefix);
         }
+        change.bridges.push(bridge);
         Ok(())
     }
 
@@ -203,14 +231,14 @@ impl Network {
     pub(crate) async fn attach(&self, name: &str, record: &Record) -> Result<Vec<Connection>> {
         let _held = locks::take(&self.layout.locks(), LOCK, PATIENCE).await?;
         let links = Links::look().await?;
-        let mut rules = self.rules();
+        let mut change = Change::of(self.rules());
         let mut lines = Vec::new();
         let mut connections = Vec::new();
         for (index, interface) in record.interfaces.iter().enumerate() {
             let spec = read_spec(&self.layout, &interface.network)?;
             let spec = spec.ok_or_else(|| Fault::refused("the guest's network was never made on this host"))?;
             let bridge = self.bridge(&spec)?;
-            self.raise(&spec, &links, &mut rules).await?;
+            self.raise(&spec, &links, &mut change).await?;
             let tap = self.layout.tap(name, index);
             let alias = self.layout.alias(&format!("guest:{name}"));
             if links.ours(&tap, &alias)? {
@@ -221,12 +249,11 @@ impl Network {
             lines.push(format!("tuntap add dev {tap} mode tap{user}"));
             lines.push(format!("link set dev {tap} alias {alias}"));
             lines.push(format!("link set dev {tap} master {bridge} up"));
-            rules.add_guest(&tap, interface);
+            change.rules.add_guest(&tap, interface);
             connections.push(Connection::Tap(tap));
         }
-        // The rules first: a tap must not carry a single unguarded frame.
-        rules.apply().await?;
-        batch(&lines).await?;
+        change.lines.append(&mut lines);
+        change.apply().await?;
         for tap in connections.iter().filter_map(|connection| match connection {
             Connection::Tap(tap) => Some(tap),
             Connection::User { .. } => None,
@@ -255,12 +282,14 @@ impl Network {
         let _held = locks::take(&self.layout.locks(), LOCK, PATIENCE).await?;
         let links = Links::look().await?;
         let guests = region.guests()?;
-        let mut rules = self.rules();
-        let mut any = false;
+        let mut change = Change::of(self.rules());
         for name in crate::region::names(&self.layout.networks())? {
             let Some(spec) = read_spec_file(&self.layout.networks().join(&name))? else { continue };
-            any = true;
-            if let Err(fault) = self.raise(&spec, &links, &mut rules).await {
+            let raised = async {
+                self.raise(&spec, &links, &mut change).await?;
+                change.raise_bridges().await
+            };
+            if let Err(fault) = raised.await {
                 tracing::warn!(network = name, fault = %fault.detail, "a network could not be restored");
             }
         }
@@ -278,15 +307,15 @@ impl Network {
                 (Some(record), _) => {
                     let index = (0..record.interfaces.len()).find(|index| self.layout.tap(owner, *index) == tap);
                     if let Some(interface) = index.and_then(|index| record.interfaces.get(index)) {
-                        rules.add_guest(&tap, interface);
+                        change.rules.add_guest(&tap, interface);
                     }
                 }
                 (None, None) => {}
                 (None, Some(_held)) => lines.push(format!("tuntap del dev {tap} mode tap")),
             }
         }
-        if any {
-            rules.apply().await?;
+        if !crate::region::names(&self.layout.networks())?.is_empty() {
+            change.rules.apply().await?;
         }
         batch(&lines).await
     }

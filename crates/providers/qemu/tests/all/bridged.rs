@@ -126,7 +126,10 @@ async fn a_guest_speaks_only_with_its_own_addresses_and_not_to_the_host() {
     if !alone() {
         return;
     }
-    let stage = Stage::new(Networking::Bridged).await;
+    let stage = Stage::new(Networking::Bridged).await.with_image().await;
+    // The rules come with the first guest.
+    let neighbor = stage.create(8).await;
+    stage.power(&neighbor, PowerWish::On).await;
     let mut other = tokio::process::Command::new("unshare").args(["-n", "sleep", "120"]).spawn().unwrap();
     let namespace = other.id().unwrap().to_string();
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -172,5 +175,6 @@ async fn a_guest_speaks_only_with_its_own_addresses_and_not_to_the_host() {
     assert!(!answers("10.77.0.9").await, "another MAC address is silent");
 
     other.kill().await.unwrap();
+    stage.delete(&neighbor).await;
     stage.close().await;
 }
