@@ -205,6 +205,21 @@ async fn a_dead_entry_is_passed_over_for_a_while() {
     assert_eq!(transport.order(Some("127.0.0.1")), [1, 0]);
 }
 
+#[tokio::test]
+async fn no_more_requests_are_under_way_than_there_are_connections() {
+    let server = Scripted::start(&[&ok(r#"{"data":"first"}"#), &ok(r#"{"data":"second"}"#)]).await;
+    let (full, free) = (Arc::new(transport(&[&server])), transport(&[&server]));
+    full.version().await.unwrap();
+    let held = full.slots.acquire_many(u32::try_from(full.slots.available_permits()).unwrap()).await.unwrap();
+    let waiting = Arc::clone(&full);
+    let waits = tokio::spawn(async move { waiting.ask(&start()).await });
+    // Begun later, and answered first: the other one was not sent. The server answers one after the other.
+    assert_eq!(free.ask(&start()).await.unwrap(), "first");
+    assert_eq!(server.heard().len(), 1);
+    drop(held);
+    assert_eq!(waits.await.unwrap().unwrap(), "second");
+}
+
 /// What a server says in a WebSocket: a short binary frame.
 fn frame(bytes: &[u8]) -> Vec<u8> {
     [&[0x82, u8::try_from(bytes.len()).unwrap()], bytes].concat()

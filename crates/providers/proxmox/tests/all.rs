@@ -7,6 +7,9 @@ mod contract;
 #[path = "all/faults.rs"]
 mod faults;
 #[cfg(test)]
+#[path = "all/gotchas.rs"]
+mod gotchas;
+#[cfg(test)]
 #[path = "all/images.rs"]
 mod images;
 #[cfg(test)]

@@ -188,3 +188,23 @@ async fn a_node_starts_and_stops_what_is_on_it() {
     assert_eq!(ended(&client, "POST", "/nodes/pve1/stopall", &[]).await, "OK");
     assert_eq!(running(), 0);
 }
+
+#[tokio::test]
+async fn groups_of_high_availability_became_rules() {
+    let (_simulator, client) = instant(2).await;
+    let got = client.get("/cluster/ha/groups").await;
+    assert_eq!((got.status, got.reason.as_str()), (500, "cannot index groups: ha groups have been migrated to rules"));
+    for vmid in ["100", "101"] {
+        client.done("POST", "/nodes/pve1/qemu", &[("vmid", vmid), ("scsi0", "shared:1")]).await;
+    }
+    let grouped = [("sid", "vm:100"), ("group", "fast")];
+    let refused = client.call("POST", "/cluster/ha/resources", &grouped).await.unwrap();
+    assert_eq!(refused.reason, "invalid parameter 'group': ha groups have been migrated to rules");
+    for sid in ["vm:100", "vm:101"] {
+        client.done("POST", "/cluster/ha/resources", &[("sid", sid), ("state", "stopped")]).await;
+    }
+    let apart =
+        [("rule", "apart"), ("type", "resource-affinity"), ("affinity", "negative"), ("resources", "vm:100,vm:101")];
+    client.done("POST", "/cluster/ha/rules", &apart).await;
+    assert_eq!(client.get("/nodes/pve2/qemu").await.data()[0]["vmid"], 101);
+}
