@@ -16,6 +16,8 @@ mod bad_input;
 mod crash;
 #[path = "all/fuzz.rs"]
 mod fuzz;
+#[path = "all/gotchas.rs"]
+mod gotchas;
 #[path = "all/isolation.rs"]
 mod isolation;
 #[path = "all/proxmoxer.rs"]
