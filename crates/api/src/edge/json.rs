@@ -118,7 +118,7 @@ fn holds_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
         Value::Array(items) => items.iter().any(holds_nul),
-        Value::Object(fields) => fields.values().any(holds_nul),
+        Value::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || holds_nul(value)),
         _ => false,
     }
 }
@@ -197,7 +197,16 @@ mod tests {
         for body in [&b"{"[..], b"{\"name\":\"\xff\"}", b"{}{}", b"{\"name\":\"\\ud800\"}", &b"[".repeat(200_000)] {
             assert_eq!(refuse(body).code, Code::BadRequest);
         }
-        for body in [&b"[]"[..], b"null", b"5", br#"{"name":"a\u0000b"}"#, br#"{"x":[{"y":"\u0000"}]}"#, b"", b"  "] {
+        for body in [
+            &b"[]"[..],
+            b"null",
+            b"5",
+            br#"{"name":"a\u0000b"}"#,
+            br#"{"x":[{"y":"\u0000"}]}"#,
+            br#"{"x\u0000":1}"#,
+            b"",
+            b"  ",
+        ] {
             assert_eq!(refuse(body).code, Code::UnprocessableEntity);
         }
     }
