@@ -48,6 +48,8 @@ impl Progress {
         match &self.manner {
             Manner::Quiet => {}
             Manner::Lines => line(text),
+            // Before anything was waited for there is no line to take away for the moment.
+            Manner::Spinner(bar) if bar.message().is_empty() => line(text),
             Manner::Spinner(bar) => bar.suspend(|| line(text)),
         }
     }

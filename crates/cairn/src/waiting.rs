@@ -180,7 +180,7 @@ impl Watched {
     async fn look(&mut self, session: &Session) -> Result<Option<Result<Document<Action>>>> {
         let (action, workflow) = self.fetch(session).await?;
         if let Some(workflow) = &workflow {
-            self.say(session, workflow);
+            self.say(session, workflow, way(&action.value, workflow));
         }
         let subject = &self.started.subject;
         let kind = action.value.kind.replace('_', " ");
@@ -224,9 +224,9 @@ impl Watched {
 
     /// Says each step of the way it goes once it is reached, and again when it is tried again or waits for something
     /// else.
-    fn say(&mut self, session: &Session, workflow: &Workflow) {
+    fn say(&mut self, session: &Session, workflow: &Workflow, way: Direction) {
         // What was made before is no news when it is taken down.
-        let way: Vec<_> = workflow.steps.iter().filter(|step| step.direction == workflow.direction).collect();
+        let way: Vec<_> = workflow.steps.iter().filter(|step| step.direction == way).collect();
         for (index, step) in way.iter().enumerate() {
             let reached = (step.name.clone(), step.direction == Direction::Make);
             let tell = match step.state {
@@ -253,6 +253,12 @@ impl Watched {
         failure.code = Some(refusal.code.clone());
         failure
     }
+}
+
+/// Which way the steps go that an action is about. A deletion shares its workflow with the creation, which may not have
+/// turned round yet.
+fn way(action: &Action, workflow: &Workflow) -> Direction {
+    if action.kind == "destroy" { Direction::Unmake } else { workflow.direction }
 }
 
 /// A step in words, with its attempts and what it waits for.

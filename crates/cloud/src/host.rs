@@ -148,10 +148,12 @@ async fn settle(store: &Store, host: HostId, left: &ToMove) -> Result<()> {
     if store::hosts::drained(&mut tx, host).await? {
         alerts::resolve(&mut tx, "drain_waits", &urn(host)).await?;
     } else if left.waiting > 0 {
+        let called = store::hosts::get(store, host).await?;
+        let called = called.map_or_else(|| host.to_string(), |host| format!("{}/{}", host.region, host.name));
         let message = format!(
-            "{} servers cannot leave the host at the moment: they are busy, or no other host takes them. They are tried \
-             again by themselves; `GET /admin/v1/migrations` says why the last tries failed",
-            left.waiting
+            "servers on host {called}, which is being emptied, cannot leave it at the moment: they are busy, or no other \
+             host takes them. They are tried again by themselves; `cairn admin migration list` says why the last tries \
+             failed"
         );
         alerts::raise_as(&mut tx, Severity::Warning, "drain_waits", &urn(host), &message).await?;
     }

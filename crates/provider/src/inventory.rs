@@ -111,4 +111,6 @@ pub struct Inventory {
     pub strangers: Vec<Stranger>,
     /// Leftovers of ours that belong to no guest (disks, taps): names for the operator.
     pub leftovers: Vec<String>,
+    /// What is wrong with the region as a whole although it answers: sentences for the operator.
+    pub troubles: Vec<String>,
 }

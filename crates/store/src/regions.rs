@@ -386,6 +386,26 @@ fn read_connection(row: &PgRow) -> Result<Connection> {
     })
 }
 
+/// Other regions that have hosts of all these names, and what they can do (`provider::Capabilities`).
+pub async fn with_hosts(
+    store: &Store,
+    except: &RegionSlug,
+    names: &[String],
+) -> Result<Vec<(RegionSlug, serde_json::Value)>> {
+    let rows: Vec<(String, serde_json::Value)> = sqlx::query_as(
+        "SELECT r.slug, r.capabilities FROM regions r
+         WHERE r.slug <> $1 AND cardinality($2) > 0 AND NOT EXISTS (
+             SELECT 1 FROM unnest($2) AS n (name)
+             WHERE NOT EXISTS (SELECT 1 FROM hosts h WHERE h.region = r.slug AND h.name = n.name)
+         ) ORDER BY r.slug",
+    )
+    .bind(except.as_str())
+    .bind(names)
+    .fetch_all(store.pool())
+    .await?;
+    Ok(rows.into_iter().map(|(slug, capabilities)| (RegionSlug(slug), capabilities)).collect())
+}
+
 /// A process has connected to a region, or looked at it, and it answered.
 pub async fn record_connected(store: &Store, region: &RegionSlug) -> Result<()> {
     sqlx::query(

@@ -182,10 +182,13 @@ fn delete_follows_the_action() {
     let mut undo = step("disk", "removing the disk", "running", 1);
     undo["direction"] = json!("unmake");
     let mut flow = workflow("ready", &[step("disk", "making the disk", "done", 1), undo]);
+    // Nobody has turned the workflow round yet: what it made is not what is waited for.
+    let before = flow.clone();
     flow["direction"] = json!("unmake");
     cloud.on(
         "GET /cloud/v1/actions/11",
         [
+            Reply::json(200, &detail(&ours, &before)),
             Reply::json(200, &detail(&ours, &flow)),
             Reply::json(200, &detail(&action(11, "destroy", "completed"), &flow)),
         ],

@@ -3,6 +3,7 @@
 
 use crate::site::Site;
 use async_trait::async_trait;
+use provider::{Capabilities, Provider};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use store::probes::{Finding, Tested};
@@ -73,10 +74,34 @@ async fn look(cx: &Site, connection: &Connection) -> Vec<Finding> {
         Ok(provider) => provider,
         Err(fault) => return vec![failed(&fault.detail)],
     };
-    match provider.preflight().await {
+    let mut findings: Vec<Finding> = match provider.preflight().await {
         Ok(findings) => findings.into_iter().map(told).collect(),
-        Err(fault) => vec![failed(&fault.detail)],
+        Err(fault) => return vec![failed(&fault.detail)],
+    };
+    if findings.iter().all(|finding| finding.severity != "error") {
+        findings.extend(overlap(cx, connection, &*provider).await);
     }
+    findings
+}
+
+/// Whether another region seems to be the same cluster and takes numbers from the same range. Names of hosts are all that
+/// tells, hence a warning.
+async fn overlap(cx: &Site, connection: &Connection, provider: &dyn Provider) -> Option<Finding> {
+    let (first, last) = provider.capabilities().guest_numbers?;
+    let names: Vec<String> = provider.inventory().await.ok()?.hosts.into_iter().map(|host| host.name).collect();
+    let others = store::regions::with_hosts(&cx.store, &connection.region, &names).await.ok()?;
+    let overlaps = |said: &serde_json::Value| {
+        let capabilities: Capabilities = serde_json::from_value(said.clone()).unwrap_or_default();
+        capabilities.guest_numbers.is_some_and(|(low, high)| low <= last && first <= high)
+    };
+    let (other, _) = others.iter().find(|(_, capabilities)| overlaps(capabilities))?;
+    let sentence = format!(
+        "Region {other} has hosts of the same names ({}). If it is the same cluster, both would take the guest numbers \
+         {first} to {last}: set guest_numbers and template_numbers of this one to ranges of its own, such as \
+         [200000,299999] and [80000,89999].",
+        names.join(", ")
+    );
+    Some(Finding { severity: "warning".to_owned(), subject: "numbers".to_owned(), sentence })
 }
 
 fn failed(sentence: &str) -> Finding {

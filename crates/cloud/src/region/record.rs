@@ -90,7 +90,8 @@ pub(crate) async fn record(
 pub async fn unreachable(store: &Store, region: &RegionSlug, error: &str) -> Result<(), Fault> {
     let mut tx = store.begin().await?;
     if store::regions::record_failed(&mut tx, region, error).await? >= TOLD_AFTER {
-        let message = format!("region {region} cannot be reached: {error}");
+        let message =
+            format!("region {region} cannot be used: {error}; `cairn admin region test {region}` looks at it again");
         alerts::raise_as(&mut tx, Severity::Error, "region_unreachable", &format!("region:{region}"), &message).await?;
     }
     tx.commit().await.map_err(store::Error::from)?;

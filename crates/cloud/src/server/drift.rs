@@ -22,6 +22,8 @@ const KINDS: &[&str] = &[
     "host_offline",
     "storage_nearly_full",
     "region_unreachable",
+    "region_impaired",
+    "region_overlap",
 ];
 
 /// A storage that is used so much is nearly full, in hundredths; the alert stays until it is below the second.
@@ -108,6 +110,35 @@ pub(super) fn of_orphan(region: &RegionSlug, sighting: &Sighting) -> Alarm {
         guest.name, guest.host, guest.mark.server
     );
     alarm(Severity::Warning, "guest_without_server", format!("guest:{region}/{}", guest.name), message)
+}
+
+/// What is wrong with a region as a whole.
+pub(super) fn of_region(region: &RegionSlug, inventory: &Inventory) -> Option<Alarm> {
+    if inventory.troubles.is_empty() {
+        return None;
+    }
+    let message = format!("region {region}: {}", inventory.troubles.join(" "));
+    Some(alarm(Severity::Error, "region_impaired", format!("region:{region}"), message))
+}
+
+/// Guests of another region stand where this one takes its numbers: two regions reach one cluster, and each would take
+/// numbers that the other has given.
+pub(super) async fn of_overlap(
+    tx: &mut Tx,
+    region: &RegionSlug,
+    inventory: &Inventory,
+    numbers: Option<(u32, u32)>,
+) -> Result<Option<Alarm>, Fault> {
+    let Some((first, last)) = numbers else { return Ok(None) };
+    let here = |sighting: &&Sighting| sighting.guest.name.parse().is_ok_and(|number| (first..=last).contains(&number));
+    let servers: Vec<ServerId> = inventory.guests.iter().filter(here).map(|seen| seen.guest.mark.server).collect();
+    let Some(other) = store::servers::elsewhere(tx, region, &servers).await? else { return Ok(None) };
+    let message = format!(
+        "regions {region} and {other} reach one cluster and take guest numbers from one range ({first} to {last}), so that \
+         servers fail to be made. Give {region} ranges of its own: `cairn admin region edit {region} --set \
+         guest_numbers=[FIRST,LAST] --set template_numbers=[FIRST,LAST]`"
+    );
+    Ok(Some(alarm(Severity::Error, "region_overlap", format!("region:{region}"), message)))
 }
 
 /// Hosts that do not answer. One that was taken out of its region is missed only while servers stand on it.

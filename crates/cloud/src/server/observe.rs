@@ -118,6 +118,9 @@ async fn compare(
     }
     alarms.extend(drift::of_numbers(expected, inventory));
     alarms.extend(orphans.iter().map(|sighting| drift::of_orphan(region, sighting)));
+    alarms.extend(drift::of_region(region, inventory));
+    let numbers = provider.capabilities().guest_numbers;
+    alarms.extend(drift::of_overlap(&mut tx, region, inventory, numbers).await?);
     alarms.extend(drift::of_hosts(&mut tx, region, inventory).await?);
     alarms.extend(drift::of_storages(&mut tx, region, inventory).await?);
     drift::tell(&mut tx, region, &looked_at, &alarms).await?;

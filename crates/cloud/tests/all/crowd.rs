@@ -16,6 +16,7 @@ pub(crate) struct State {
     pub(crate) guests: BTreeMap<String, Sighting>,
     pub(crate) strangers: BTreeMap<String, Stranger>,
     pub(crate) offline: Vec<String>,
+    pub(crate) troubles: Vec<String>,
     pub(crate) storages: Vec<StorageSeen>,
     pub(crate) numbers: Option<(u32, u32)>,
     pub(crate) away: bool,
@@ -209,6 +210,7 @@ impl Provider for Crowd {
             storages: state.storages.clone(),
             strangers: state.strangers.values().cloned().collect(),
             leftovers: Vec::new(),
+            troubles: state.troubles.clone(),
         })
     }
 

@@ -211,3 +211,26 @@ async fn a_list_that_lags_behind_is_not_believed() {
     assert_eq!(stage.host(moved).await, there);
     assert!(stage.alerts().await.is_empty());
 }
+
+#[tokio::test]
+async fn what_is_wrong_with_a_region_as_a_whole_is_told_and_taken_back() {
+    let stage = Stage::set().await;
+    stage.server("web").await;
+    stage.crowd.state().troubles = vec!["The cluster has no quorum.".to_owned()];
+    stage.look().await;
+    assert_eq!(stage.alerts().await, [told("region_impaired", "error")]);
+    stage.crowd.state().troubles.clear();
+    stage.look().await;
+    assert!(stage.alerts().await.is_empty());
+}
+
+#[tokio::test]
+async fn two_regions_that_take_numbers_from_one_range_are_told() {
+    let stage = Stage::set().await;
+    let server = stage.server("web").await;
+    // The same cluster, seen by another region's provider.
+    stage.run("INSERT INTO regions SELECT (jsonb_populate_record(r, '{\"slug\": \"twin\"}')).* FROM regions r").await;
+    stage.run(&format!("UPDATE servers SET region = 'twin' WHERE id = {server}")).await;
+    stage.look().await;
+    assert_eq!(stage.alerts().await, [told("region_overlap", "error")]);
+}

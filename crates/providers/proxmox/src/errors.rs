@@ -152,7 +152,7 @@ impl Refusal {
     }
 
     fn sentence(&self) -> String {
-        let mut sentence = format!("{} {}", self.status, self.message.trim());
+        let mut sentence = format!("{} {}", self.status, self.message.trim()).trim_end().to_owned();
         for (parameter, error) in &self.errors {
             sentence = format!("{sentence}; {parameter}: {}", error.trim());
         }
@@ -172,10 +172,19 @@ impl Failed {
     /// As a fault; `doing` says what was tried.
     pub(crate) fn fault(&self, doing: &str) -> Fault {
         match self {
-            Self::NeverSent(why) => Fault::transient(format!("{doing}: not sent: {why}")),
+            Self::NeverSent(why) => Fault::transient(format!("{why} ({doing} was not sent)")),
             Self::Unknown(why) => Fault::unknown(format!("{doing}: no answer: {why}")),
             Self::Answered(refusal) => {
-                Fault { kind: refusal.said().kind(), detail: format!("{doing}: {}", refusal.sentence()) }
+                let said = refusal.said();
+                let advice = match (said, refusal.status) {
+                    (Said::Stranger, _) => {
+                        ". The cluster does not know the token, it has expired, or its secret is wrong: put a valid one into \
+                         the region"
+                    }
+                    (Said::Denied, 403) => ". The token lacks this right; a test of the region names all that it lacks",
+                    _ => "",
+                };
+                Fault { kind: said.kind(), detail: format!("{doing}: {}{advice}", refusal.sentence()) }
             }
         }
     }

@@ -5,12 +5,14 @@ use crate::call::Kind;
 use crate::calls::{GetClusterStatus, GetNodeVersion};
 use crate::cluster::{Cluster, GuestRow, HostRow};
 use crate::mark;
-use crate::region::{Place, Region};
+use crate::preflight::is_error;
+use crate::region::{NO_QUORUM, Place, Region, quorate};
 use crate::scalar::Lenient;
 use crate::transport::held;
+use crate::version::{OLDEST, too_old};
 use model::ids::ServerId;
 use provider::{
-    GuestKind, GuestPower, GuestRef, HostSeen, Inventory, Mark, Reached, Result, Sighting, StorageSeen, Stranger,
+    Fault, GuestKind, GuestPower, GuestRef, HostSeen, Inventory, Mark, Reached, Result, Sighting, StorageSeen, Stranger,
 };
 use serde_json::Value;
 use std::collections::HashSet;
@@ -23,6 +25,10 @@ const GB: u64 = 1_000_000_000;
 impl Region {
     /// See [`provider::Provider::inventory`].
     pub(crate) async fn inventory(&self) -> Result<Inventory> {
+        let version = self.transport.version().await.map_err(|failed| failed.fault("GET /version"))?;
+        if version < OLDEST {
+            return Err(Fault::refused(too_old(version)));
+        }
         let cluster = self.cluster().await?;
         let status = self.transport.ask(&GetClusterStatus {}).await?;
         let mut inventory = Inventory { storages: self.storages(&cluster), ..Inventory::default() };
@@ -31,6 +37,9 @@ impl Region {
             let version = if online { self.host_version(&host.name).await } else { None };
             inventory.hosts.push(self.host(host, &cluster, online, version));
         }
+        inventory.troubles.extend((!quorate(&status)).then(|| NO_QUORUM.to_owned()));
+        let storages = self.check_storages(&cluster).into_iter().filter(is_error);
+        inventory.troubles.extend(storages.map(|finding| finding.sentence));
         let (first, last) = self.config.template_numbers;
         for row in cluster.guests.values() {
             match mark::tagged_server(&row.tags, self.config.installation) {

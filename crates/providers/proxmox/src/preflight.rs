@@ -1,16 +1,19 @@
 //! Whether everything is there that making guests takes. What is missing becomes a sentence that says what to do.
 
 use crate::calls::{GetClusterFirewall, GetNodeNetwork, GetNodeTime, GetPermissions, GetPools, GetZones};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, StorageRow};
 use crate::errors::{Failed, Said};
 use crate::privileges::needed;
-use crate::region::Region;
+use crate::region::{NO_QUORUM, Region};
 use crate::scalar::Lenient;
-use crate::version::{OLDEST, Version};
+use crate::version::{OLDEST, Version, too_old};
 use provider::{Finding, Result, Severity};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Techniques that keep disks and no files.
+const BLOCKS: &[&str] = &["lvm", "lvmthin", "zfspool", "zfs", "rbd", "iscsi", "iscsidirect"];
 
 /// Seconds by which a host's clock may differ from ours.
 const SKEW: u64 = 10;
@@ -23,14 +26,46 @@ impl Region {
             Err(failed) => return Ok(vec![unreachable(&failed)]),
         };
         let mut findings = vec![supported(version)];
-        findings.extend(self.check_privileges(version).await?);
-        let cluster = self.cluster().await?;
-        findings.push(self.check_quorum().await?);
-        findings.push(self.check_pool().await?);
-        findings.extend(self.check_storages(&cluster));
-        findings.extend(self.check_hosts(&cluster).await?);
-        findings.extend(self.check_zone().await?);
+        if version < OLDEST {
+            // What is asked for below is not what such a one would answer.
+            return Ok(findings);
+        }
+        findings.extend(self.check_entries().await);
+        let privileges = found("privileges", self.check_privileges(version).await);
+        // Without its rights a token is refused one look after the other; what it lacks is said already.
+        let severity = if privileges.iter().any(is_error) { Severity::Warning } else { Severity::Error };
+        findings.extend(privileges);
+        let looks = [
+            ("quorum", self.check_quorum().await),
+            ("pool", self.check_pool().await),
+            ("hosts", self.check_cluster().await),
+            ("private networks", self.check_zone().await),
+        ];
+        for (subject, looked) in looks {
+            let fallen = |one: Finding| if is_error(&one) { Finding { severity, ..one } } else { one };
+            match looked {
+                Ok(seen) => findings.extend(seen),
+                failed => findings.extend(found(subject, failed).into_iter().map(fallen)),
+            }
+        }
         findings.extend(self.check_firewall().await);
+        Ok(findings)
+    }
+
+    /// One entry that answers is enough, until it does not any more.
+    async fn check_entries(&self) -> Vec<Finding> {
+        let unusable = self.transport.unusable().await;
+        let told = unusable.into_iter().map(|(entry, failed)| {
+            let why = failed.fault("GET /version").detail;
+            warning("entries", format!("{entry} cannot be used; the others are: {why}"))
+        });
+        told.collect()
+    }
+
+    async fn check_cluster(&self) -> Result<Vec<Finding>> {
+        let cluster = self.cluster().await?;
+        let mut findings = self.check_storages(&cluster);
+        findings.extend(self.check_hosts(&cluster).await);
         Ok(findings)
     }
 
@@ -51,24 +86,20 @@ impl Region {
         Ok(findings)
     }
 
-    async fn check_quorum(&self) -> Result<Finding> {
-        Ok(if self.is_quorate().await? {
+    async fn check_quorum(&self) -> Result<Vec<Finding>> {
+        Ok(vec![if self.is_quorate().await? {
             fine("quorum", "The cluster has a majority.".to_owned())
         } else {
-            error(
-                "quorum",
-                "The cluster has no quorum: nothing can be changed until a majority of its nodes sees each other."
-                    .to_owned(),
-            )
-        })
+            error("quorum", NO_QUORUM.to_owned())
+        }])
     }
 
-    async fn check_pool(&self) -> Result<Finding> {
+    async fn check_pool(&self) -> Result<Vec<Finding>> {
         let pool = &self.config.pool;
         let subject = format!("pool {pool}");
         let answer = self.transport.ask(&GetPools { poolid: None }).await?;
         let there = answer.rows().iter().any(|row| row.text("poolid").as_ref() == Some(pool));
-        Ok(if there {
+        Ok(vec![if there {
             fine(&subject, format!("Pool {pool} is there."))
         } else {
             error(
@@ -77,17 +108,15 @@ impl Region {
                     "There is no pool {pool}, or the token does not see it (Pool.Audit). Make it: pveum pool add {pool}"
                 ),
             )
-        })
+        }])
     }
 
-    fn check_storages(&self, cluster: &Cluster) -> Vec<Finding> {
-        let uses = [
-            (&self.config.storage, "images"),
-            (&self.config.file_storage, "import"),
-            (&self.config.file_storage, "iso"),
-        ];
+    /// Whether the storages take what is put on them.
+    pub(crate) fn check_storages(&self, cluster: &Cluster) -> Vec<Finding> {
+        let mut uses: BTreeMap<&String, Vec<&str>> = BTreeMap::from([(&self.config.storage, vec!["images"])]);
+        uses.entry(&self.config.file_storage).or_default().extend(["import", "iso"]);
         let mut findings = Vec::new();
-        for (name, content) in uses {
+        for (name, contents) in uses {
             let subject = format!("storage {name}");
             let Some(storage) = cluster.storage(name) else {
                 findings.push(error(
@@ -96,14 +125,10 @@ impl Region {
                 ));
                 continue;
             };
-            if !storage.content.iter().any(|kind| kind == content) {
-                let content_list = [storage.content.join(","), content.to_owned()].join(",");
-                findings.push(error(
-                    &subject,
-                    format!(
-                        "Storage {name} does not take {content}. Allow it: pvesm set {name} --content {content_list}"
-                    ),
-                ));
+            let taken = |content: &&str| storage.content.iter().any(|kind| kind == content);
+            let missing: Vec<&str> = contents.into_iter().filter(|content| !taken(content)).collect();
+            if !missing.is_empty() {
+                findings.push(error(&subject, not_taken(storage, &missing)));
             }
             for host in cluster.online() {
                 if !cluster.hosts_with(name).contains(&host) {
@@ -120,19 +145,22 @@ impl Region {
         findings
     }
 
-    async fn check_hosts(&self, cluster: &Cluster) -> Result<Vec<Finding>> {
+    async fn check_hosts(&self, cluster: &Cluster) -> Vec<Finding> {
         let mut findings = Vec::new();
         for host in &cluster.hosts {
             let subject = format!("host {}", host.name);
             if !host.online {
-                findings
-                    .push(warning(&subject, format!("{} does not answer. Its servers are out of reach.", host.name)));
+                let sentence = format!(
+                    "{} does not answer: its servers are out of reach, and it gets none. Start it, or look at its network.",
+                    host.name
+                );
+                findings.push(warning(&subject, sentence));
                 continue;
             }
-            findings.extend(self.check_bridges(&host.name).await?);
-            findings.push(self.check_clock(&host.name).await?);
+            findings.extend(found(&subject, self.check_bridges(&host.name).await));
+            findings.extend(found(&subject, self.check_clock(&host.name).await));
         }
-        Ok(findings)
+        findings
     }
 
     async fn check_bridges(&self, host: &str) -> Result<Vec<Finding>> {
@@ -148,16 +176,16 @@ impl Region {
             .collect())
     }
 
-    async fn check_clock(&self, host: &str) -> Result<Finding> {
+    async fn check_clock(&self, host: &str) -> Result<Vec<Finding>> {
         let answer = self.transport.ask(&GetNodeTime { node: host.to_owned() }).await?;
         let ours = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let skew = answer.number("time").map_or(0, |theirs| theirs.abs_diff(ours));
         let subject = format!("clock {host}");
-        Ok(if skew > SKEW {
+        Ok(vec![if skew > SKEW {
             warning(&subject, format!("The clock of {host} is {skew} seconds off ours. Check chrony on both."))
         } else {
             fine(&subject, format!("The clock of {host} agrees with ours."))
-        })
+        }])
     }
 
     async fn check_zone(&self) -> Result<Vec<Finding>> {
@@ -207,16 +235,41 @@ fn unreachable(failed: &Failed) -> Finding {
         None => error(
             "entries",
             format!(
-                "No entry of the cluster can be reached: {}. Check addresses, port 8006 and fingerprints.",
+                "No entry of the cluster can be used: {}. Check the addresses, their port (8006 as a rule) and the \
+                 fingerprints, and that the nodes run.",
                 failed.fault("GET /version").detail
             ),
         ),
     }
 }
 
+/// What a storage does not take, and what to do. `pvesm set` replaces the whole list, hence one command for all.
+fn not_taken(storage: &StorageRow, missing: &[&str]) -> String {
+    let (name, kind, lacks) = (&storage.name, &storage.technique, missing.join(" and "));
+    let files = missing.iter().any(|content| *content != "images");
+    if files && BLOCKS.contains(&kind.as_str()) {
+        return format!(
+            "Storage {name} does not take {lacks}: it is of the type {kind}, which keeps no files. Name one for the images \
+             that does, such as `local` (a directory)."
+        );
+    }
+    let all: Vec<&str> = storage.content.iter().map(String::as_str).chain(missing.iter().copied()).collect();
+    format!("Storage {name} does not take {lacks}. Allow it: pvesm set {name} --content {}", all.join(","))
+}
+
+/// Whether this has to be mended before servers can be made.
+pub(crate) fn is_error(finding: &Finding) -> bool {
+    finding.severity == Severity::Error
+}
+
+/// What cannot be looked at is a finding as well, so that it does not hide the others.
+fn found(subject: &str, looked: Result<Vec<Finding>>) -> Vec<Finding> {
+    looked.unwrap_or_else(|fault| vec![error(subject, format!("This cannot be looked at: {}.", fault.detail))])
+}
+
 fn supported(version: Version) -> Finding {
     if version < OLDEST {
-        return error("version", format!("Proxmox VE {version} is too old: {OLDEST} is the oldest that is supported."));
+        return error("version", too_old(version));
     }
     fine("version", format!("Proxmox VE {version}."))
 }

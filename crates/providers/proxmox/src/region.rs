@@ -134,9 +134,7 @@ impl Region {
 
     /// Whether a majority of the nodes sees each other. A node on its own is one.
     pub(crate) async fn is_quorate(&self) -> Result<bool> {
-        let answer = self.transport.ask(&GetClusterStatus {}).await?;
-        let cluster = answer.rows().iter().find(|row| row.text("type").as_deref() == Some("cluster"));
-        Ok(cluster.is_none_or(|row| row.flag("quorate")))
+        Ok(quorate(&self.transport.ask(&GetClusterStatus {}).await?))
     }
 
     /// Looks for a guest by its number: where it should be, then everywhere. `None`: it is nowhere, and the cluster
@@ -200,6 +198,16 @@ impl Region {
             managed: answer.get("ha").is_some_and(|ha| ha.flag("managed")),
         })
     }
+}
+
+/// What is said of a cluster without a majority.
+pub(crate) const NO_QUORUM: &str = "The cluster has no quorum: nothing can be changed until a majority of its nodes sees \
+     each other. Start the nodes that do not answer, or mend the network between them.";
+
+/// Whether `cluster/status` tells of a majority.
+pub(crate) fn quorate(status: &Value) -> bool {
+    let cluster = status.rows().iter().find(|row| row.text("type").as_deref() == Some("cluster"));
+    cluster.is_none_or(|row| row.flag("quorate"))
 }
 
 /// A guest's number. Its name is one; another name was not made for this provider.

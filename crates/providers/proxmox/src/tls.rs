@@ -6,7 +6,9 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
@@ -31,6 +33,25 @@ pub(crate) fn client(pinned: Vec<Fingerprint>) -> Result<ClientConfig> {
         .with_no_client_auth();
     Ok(config)
 }
+
+/// A certificate that nobody vouches for; its fingerprint, so that an operator can compare.
+#[derive(Debug)]
+struct Unpinned(Fingerprint);
+
+impl std::fmt::Display for Unpinned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self(Fingerprint(bytes)) = self;
+        let shown: Vec<String> = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+        write!(
+            f,
+            "the certificate shown there is neither signed by a known authority nor pinned; its SHA-256 fingerprint is {}. \
+             If `pvenode cert info` on that node shows the same, pin it; otherwise somebody stands in between",
+            shown.join(":")
+        )
+    }
+}
+
+impl std::error::Error for Unpinned {}
 
 /// Believes the public authorities, and certificates that were pinned.
 #[derive(Debug)]
@@ -59,9 +80,16 @@ impl ServerCertVerifier for Verifier {
             if self.pinned.contains(&Fingerprint(seen)) {
                 return Ok(ServerCertVerified::assertion());
             }
-            let shown = hex::encode_upper(seen);
-            tracing::warn!(fingerprint = %shown, "a certificate that is neither signed by an authority nor pinned");
-            Err(error)
+            // Of what an authority signed for somebody else, or long ago, the authority's reason is the one to tell.
+            let unknown = matches!(
+                error,
+                Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::Other(_))
+            );
+            if self.pinned.is_empty() && !unknown {
+                return Err(error);
+            }
+            let unpinned = OtherError(Arc::new(Unpinned(Fingerprint(seen))));
+            Err(Error::InvalidCertificate(CertificateError::Other(unpinned)))
         })
     }
 

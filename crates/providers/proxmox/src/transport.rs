@@ -181,7 +181,7 @@ impl Transport {
         let Ok(_slot) = self.slots.acquire().await else {
             return Err(Failed::NeverSent("BUG: the semaphore was closed".to_owned()));
         };
-        let mut last = Failed::NeverSent("no entry".to_owned());
+        let mut tried = Vec::new();
         for index in self.order(preferred) {
             let entry = &self.entries[index];
             match self.send_to(entry, method, path, content).await {
@@ -189,7 +189,7 @@ impl Transport {
                     if !reached {
                         entry.shun();
                     }
-                    last = Failed::NeverSent(format!("{}: {why}", entry.url));
+                    tried.push(format!("{}: {why}", entry.url));
                 }
                 answer => {
                     *held(&entry.shunned) = None;
@@ -198,7 +198,16 @@ impl Transport {
                 }
             }
         }
-        Err(last)
+        Err(Failed::NeverSent(if tried.is_empty() { "there is no entry".to_owned() } else { tried.join("; ") }))
+    }
+
+    /// The entries that cannot be used, and why. All are asked at once, the usable ones as well.
+    pub(crate) async fn unusable(&self) -> Vec<(String, Failed)> {
+        let ask = async |entry: &Entry| {
+            let asked = self.send_to(entry, &GetVersion::METHOD, &GetVersion {}.path(), &Content::Form(&[])).await;
+            Some((entry.url.clone(), asked.err()?.failed))
+        };
+        futures_util::future::join_all(self.entries.iter().map(ask)).await.into_iter().flatten().collect()
     }
 
     /// The favourite first, then the others; those passed over come last.
@@ -290,13 +299,25 @@ fn named<C: Call>(call: &C) -> String {
 /// Without the URL: a console's holds its ticket.
 fn broken(error: reqwest::Error) -> Failed {
     let error = error.without_url();
-    let mut why = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(deeper) = source {
-        why = format!("{why}: {deeper}");
-        source = deeper.source();
-    }
+    let why = cause(&error);
     if error.is_connect() || error.is_builder() { Failed::NeverSent(why) } else { Failed::Unknown(why) }
+}
+
+/// The deepest cause: it says what happened, and what is above it only through how many hands it went.
+fn cause(error: &reqwest::Error) -> String {
+    let mut cause: &(dyn std::error::Error + 'static) = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    // What an I/O error wraps is not among its sources.
+    while let Some(wrapped) = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        cause = wrapped;
+    }
+    match cause.downcast_ref() {
+        // What our own verifier said would be shown for programmers.
+        Some(rustls::Error::InvalidCertificate(rustls::CertificateError::Other(ours))) => ours.0.to_string(),
+        _ => cause.to_string(),
+    }
 }
 
 async fn read(answer: Response) -> std::result::Result<Value, Failed> {

@@ -28,6 +28,11 @@ impl Version {
     }
 }
 
+/// What is said of a version that is older than [`OLDEST`].
+pub(crate) fn too_old(version: Version) -> String {
+    format!("Proxmox VE {version} is too old: {OLDEST} is the oldest that is supported. Upgrade the cluster's nodes.")
+}
+
 impl std::fmt::Display for Version {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{}", self.major, self.minor)

@@ -49,6 +49,7 @@ impl Region {
                 .map(|machine| self.stranger(machine))
                 .collect(),
             leftovers: self.leftovers(guests.iter().map(|(place, _)| place.name.as_str()).collect())?,
+            troubles: Vec::new(),
         })
     }
 

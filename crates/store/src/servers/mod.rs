@@ -30,4 +30,4 @@ pub use read::{
     Filter, ImageOf, Server, Work, by_ids, capabilities, get, list, neighbor_groups, neighbors, on_region, work,
 };
 pub use seen::{Seen, next_generation, record};
-pub use watch::{Watched, living, touch_seen, watched};
+pub use watch::{Watched, elsewhere, living, touch_seen, watched};

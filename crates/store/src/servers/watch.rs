@@ -104,6 +104,19 @@ pub async fn touch_seen(tx: &mut Tx, servers: &[ServerId], generation: i64) -> R
     Ok(done.rows_affected())
 }
 
+/// Another region in which one of these servers stands.
+pub async fn elsewhere(tx: &mut Tx, region: &RegionSlug, servers: &[ServerId]) -> Result<Option<RegionSlug>> {
+    let ids: Vec<i32> = servers.iter().map(|server| server.0).collect();
+    let other: Option<String> = sqlx::query_scalar(
+        "SELECT region FROM servers WHERE id = ANY ($1) AND region <> $2 AND deleted_at IS NULL ORDER BY id LIMIT 1",
+    )
+    .bind(ids)
+    .bind(region.as_str())
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(other.map(RegionSlug))
+}
+
 /// Which of these servers are not gone.
 pub async fn living(tx: &mut Tx, servers: &[ServerId]) -> Result<Vec<ServerId>> {
     let ids: Vec<i32> = servers.iter().map(|server| server.0).collect();

@@ -22,8 +22,10 @@ pub(super) async fn fingerprint(entry: &Url) -> Result<String> {
     let seen = tokio::task::spawn_blocking(move || shown(&host, port)).await;
     let seen = seen.unwrap_or_else(|error| Err(error.to_string()));
     let certificate = seen.map_err(|why| {
-        Failure::new(Ending::Unreachable, format!("cannot see the certificate of {entry}: {why}"))
-            .suggest("--fingerprint SHA256, as `pvenode cert info` or the node's certificate page shows it")
+        Failure::new(Ending::Unreachable, format!("cannot see the certificate of {entry}: {why}")).suggest(
+            "the address and the port of a node that runs (8006 as a rule); or, if only your installation reaches it, \
+                 --fingerprint SHA256, as `pvenode cert info` shows it",
+        )
     })?;
     Ok(written(&Sha256::digest(&certificate)))
 }

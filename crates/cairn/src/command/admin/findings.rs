@@ -49,7 +49,8 @@ pub(super) fn judge(test: &RegionTest, region: &str) -> Result<()> {
         return Ok(());
     }
     let wrong: Vec<_> = test.findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
-    let subjects: Vec<_> = wrong.iter().map(|finding| finding.subject.as_str()).collect();
+    let mut subjects: Vec<_> = wrong.iter().map(|finding| finding.subject.as_str()).collect();
+    subjects.dedup();
     let sentence = format!("{region} cannot carry servers before this is mended: {}", subjects.join(", "));
     Err(Failure::new(Ending::Refused, sentence))
 }

@@ -37,7 +37,7 @@ pub(super) struct Cluster {
     /// The VLAN of the public network on that bridge
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=4094))]
     pub(super) vlan: Option<u16>,
-    /// Another setting of the provider, as JSON or as a word; may be repeated
+    /// Another setting of the provider, as JSON or as a word; `null` takes it back; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(super) more: Vec<String>,
 }
@@ -116,6 +116,8 @@ impl Cluster {
             let (key, value) = setting(text)?;
             put(key, Some(value));
         }
+        // Nothing is a way to take a setting back.
+        settings.retain(|_, value| !value.is_null());
         Ok(())
     }
 

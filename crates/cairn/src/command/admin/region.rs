@@ -198,7 +198,11 @@ async fn edit(arguments: EditArguments, session: &Session) -> Result<()> {
     }
     let call = Call::put(&below(&[&"regions", &region.slug]), &update)?;
     let changed = session.client.one::<Region>(&call, "region").await;
-    session.printer.one(&changed.map_err(|failure| about(failure, &region.slug))?)
+    let changed = changed.map_err(|failure| about(failure, &region.slug))?;
+    if update.settings.is_some() || update.secret.is_some() || update.fingerprints.is_some() {
+        session.progress.say(&format!("cairn admin region test {} looks whether that works", region.slug));
+    }
+    session.printer.one(&changed)
 }
 
 fn overcommit(arguments: &EditArguments, now: Overcommit) -> Option<Overcommit> {
