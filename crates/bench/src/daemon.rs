@@ -161,12 +161,11 @@ pub(crate) async fn measure(program: &Path, table: &mut Table) -> Result<()> {
     let running = installation.start("dev")?;
     installation.answered("/v2/account", &token).await?;
     sleep(SETTLED).await;
-    let mebibytes = |kibibytes: u64| f64::from(u32::try_from(kibibytes).unwrap_or(u32::MAX)) / 1024.0;
     let cairnd = processes::memory(&[running.pid()?]);
-    table.number("idle_cairnd_rss_mib", mebibytes(cairnd.resident));
-    table.number("idle_cairnd_pss_mib", mebibytes(cairnd.proportional));
+    table.number("idle_cairnd_rss_mib", processes::mebibytes(cairnd.resident));
+    table.number("idle_cairnd_pss_mib", processes::mebibytes(cairnd.proportional));
     let postmaster = processes::postmaster(&installation.data().join("postgres")).context("no PostgreSQL")?;
     let database = processes::memory(&processes::family(postmaster));
-    table.number("idle_postgres_pss_mib", mebibytes(database.proportional));
+    table.number("idle_postgres_pss_mib", processes::mebibytes(database.proportional));
     running.stop().await
 }

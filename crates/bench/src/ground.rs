@@ -1,30 +1,22 @@
 //! The database that the rates are measured on: a private PostgreSQL as `cairnd dev` has it, with `fsync`, on the disk.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use model::catalogue::Catalogue;
 use model::ids::{OrganizationId, TeamId};
 use model::quota::Limits;
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 use store::Store;
 use store::private::PrivatePostgres;
 use tempfile::TempDir;
+use tokio::time::sleep;
 
-/// The region of the instant provider.
+/// The region of the instant provider, and of the simulated cluster.
 pub(crate) const REGION: &str = "bench";
 
-/// The addresses of a default VPC are the narrowest bound: no team may be given more than 4,093 servers.
-const CATALOGUE: &str = r#"
-[[region]]
-slug = "bench"
-name = "Benchmark"
-provider = "instant"
-vpc_range = "10.116.0.0/16"
-
-[[region.pool]]
-name = "public"
-kind = "public_nat"
-range = "198.18.0.0/15"
-
+macro_rules! goods {
+    () => {
+        r#"
 [[size]]
 slug = "small"
 description = "Basic"
@@ -43,7 +35,29 @@ url = "https://127.0.0.1/bench.qcow2"
 checksum = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
 min_disk_gb = 4
 default_user = "debian"
-"#;
+"#
+    };
+}
+
+/// The addresses of a default VPC are the narrowest bound: no team may be given more than 4,093 servers.
+pub(crate) const CATALOGUE: &str = concat!(
+    r#"
+[[region]]
+slug = "bench"
+name = "Benchmark"
+provider = "instant"
+vpc_range = "10.116.0.0/16"
+
+[[region.pool]]
+name = "public"
+kind = "public_nat"
+range = "198.18.0.0/15"
+"#,
+    goods!()
+);
+
+/// What every region of the bench offers.
+pub(crate) const GOODS: &str = goods!();
 
 const LIMITS: Limits = Limits {
     servers: 1_000_000,
@@ -53,6 +67,9 @@ const LIMITS: Limits = Limits {
     snapshots: 1000,
     ssh_keys: 1000,
 };
+
+/// Nothing takes this long that is still under way.
+const STUCK: Duration = Duration::from_secs(60);
 
 /// A directory that PostgreSQL's own account can enter, gone with the value.
 pub(crate) fn directory() -> Result<TempDir> {
@@ -100,12 +117,12 @@ impl Ground {
         self.directory.path()
     }
 
-    pub(crate) async fn place(&self, name: &str) -> Result<Place> {
+    pub(crate) async fn place(&self, name: &str, catalogue: &str) -> Result<Place> {
         self.postgres.create_database_if_missing(name).await?;
         let url = self.postgres.url(name);
         let store = Store::connect(&url, 4).await?;
         store.migrate().await?;
-        let catalogue = Catalogue::parse(CATALOGUE).map_err(|error| anyhow::anyhow!("the catalogue: {error}"))?;
+        let catalogue = Catalogue::parse(catalogue).map_err(|error| anyhow::anyhow!("the catalogue: {error}"))?;
         store::catalogue::apply(&store, &catalogue).await?;
         let made = store::tenancy::bootstrap(&store, "Bench", "First", "bench@localhost.localdomain").await?;
         if self.statements {
@@ -155,12 +172,65 @@ impl Place {
         Ok(())
     }
 
-    /// How many of a team's servers have come up.
-    pub(crate) async fn active(&self, team: &Team) -> Result<u64> {
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM workflows WHERE team_id = $1 AND state = 'resting'")
-            .bind(team.id.0)
-            .fetch_one(self.store.pool())
-            .await?;
-        Ok(u64::try_from(count)?)
+    /// Statements and COMMITs since [`Self::show_statements`] was last asked; `None`: they are not watched.
+    pub(crate) async fn statements_and_commits(&self) -> Result<Option<(i64, i64)>> {
+        if !self.statements {
+            return Ok(None);
+        }
+        // Our own looks at how far it is are nobody's cost.
+        let row = sqlx::query_as(
+            "SELECT coalesce(sum(calls), 0)::bigint, coalesce(sum(calls) FILTER (WHERE query ILIKE 'commit%'), 0)::bigint
+             FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+               AND query NOT LIKE 'SELECT count(*) FROM workflows%'",
+        );
+        Ok(Some(row.fetch_one(self.store.pool()).await?))
+    }
+
+    /// Waits until so many of a team's servers have come up.
+    pub(crate) async fn all_active(&self, team: &Team, count: usize) -> Result<()> {
+        self.all_in(team, "resting", count).await
+    }
+
+    /// Waits until so many of a team's servers are gone.
+    pub(crate) async fn all_gone(&self, team: &Team, count: usize) -> Result<()> {
+        self.all_in(team, "undone", count).await
+    }
+
+    /// What one of those that are not in this state says of itself.
+    async fn a_straggler(&self, team: &Team, state: &str) -> Result<String> {
+        let said: Option<String> = sqlx::query_scalar(
+            "SELECT concat_ws(' · ', subject, state, direction, step_name, waiting_for, last_error, refusal::text)
+             FROM workflows WHERE team_id = $1 AND state <> $2 ORDER BY created_at LIMIT 1",
+        )
+        .bind(team.id.0)
+        .bind(state)
+        .fetch_optional(self.store.pool())
+        .await?;
+        Ok(said.unwrap_or_default())
+    }
+
+    async fn all_in(&self, team: &Team, state: &str, count: usize) -> Result<()> {
+        let wanted = i64::try_from(count)?;
+        let (mut best, mut moved) = (0, Instant::now());
+        loop {
+            let now: i64 = sqlx::query_scalar("SELECT count(*) FROM workflows WHERE team_id = $1 AND state = $2")
+                .bind(team.id.0)
+                .bind(state)
+                .fetch_one(self.store.pool())
+                .await?;
+            if now >= wanted {
+                return Ok(());
+            }
+            if now > best {
+                (best, moved) = (now, Instant::now());
+            }
+            if moved.elapsed() > STUCK {
+                bail!(
+                    "{now} of {wanted} servers are {state}, and no more follow; {}",
+                    self.a_straggler(team, state).await?
+                );
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! hand, so that the generator costs as little as it can beside what it measures.
 
 use anyhow::{Context, Result, bail};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -86,6 +87,46 @@ impl Measured {
 /// A request for one server, as small as a real one can be.
 pub(crate) fn order(number: usize) -> String {
     format!(r#"{{"name":"bench-{number}","region":"bench","size":"small","image":"bench"}}"#)
+}
+
+/// One request: method, path and body.
+pub(crate) type Request = (&'static str, String, String);
+
+/// Sends every request once; each of so many clients takes the next one when its last was answered as `expected`.
+pub(crate) async fn in_turn(
+    port: u16,
+    token: &str,
+    clients: usize,
+    expected: u16,
+    requests: Vec<Request>,
+) -> Result<Measured> {
+    let mut connected = Vec::new();
+    for _ in 0..clients {
+        let mut client = Client::connect(port, token).await?;
+        client.expect(200, "GET", "/v2/account", "").await?;
+        connected.push(client);
+    }
+    let began = Instant::now();
+    let waiting = Arc::new(Mutex::new(requests.into_iter()));
+    let next = move || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let mut tasks = JoinSet::new();
+    for mut client in connected {
+        let next = next.clone();
+        tasks.spawn(async move {
+            let mut times = Vec::new();
+            while let Some((method, path, body)) = next() {
+                let sent = Instant::now();
+                client.expect(expected, method, &path, &body).await?;
+                times.push(sent.elapsed());
+            }
+            anyhow::Ok(times)
+        });
+    }
+    let mut times = Vec::new();
+    while let Some(client) = tasks.join_next().await {
+        times.extend(client??);
+    }
+    Ok(Measured { times, whole: began.elapsed() })
 }
 
 /// Orders `each` servers a client, one client per token at once.

@@ -4,20 +4,26 @@
 //!
 //! Two programs in one. `bench run` is the load generator and the stopwatch. What it measures are other processes: the
 //! real `cairnd`, and for the rows that no real guests could keep up with `bench cloud`, which is the API and the
-//! workflow engine over a provider whose every answer is immediate.
+//! workflow engine over a provider whose every answer is immediate. What they measure it on is a private PostgreSQL and,
+//! for the rows about a cluster, `bench simulate`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a table for the person who runs it, and its progress")]
 
 mod by_hand;
 mod cloud_process;
+mod cluster;
 mod commits;
 mod daemon;
 mod ground;
 mod guests;
 mod instant;
 mod load;
+mod looks;
 mod placement;
 mod processes;
 mod rates;
+mod reading;
+mod rows;
+mod simulated;
 mod table;
 
 use anyhow::Result;
@@ -40,6 +46,10 @@ enum Command {
         /// Where the database is.
         database: String,
     },
+    /// A simulated Proxmox VE cluster in which nothing lasts, in one process. Started by `run`.
+    Simulate,
+    /// The observer, which looks at the simulated cluster twenty times. Started by `run`.
+    Look(looks::Look),
 }
 
 /// What is measured and with what.
@@ -54,12 +64,14 @@ struct Run {
     /// How often each side boots.
     #[arg(long, default_value_t = 3)]
     boots: usize,
-    /// Only these parts, separated by commas: placement, rates, daemon, guests, boots.
-    #[arg(long, value_delimiter = ',', default_values = ["placement", "rates", "daemon", "guests", "boots"])]
+    /// Only these parts, separated by commas: placement, rates, cluster, daemon, guests, boots.
+    #[arg(long, value_delimiter = ',', default_values = ["placement", "rates", "cluster", "daemon", "guests", "boots"])]
     parts: Vec<String>,
     /// Also show which statements the database spends its time on. Costs some of it.
     #[arg(long)]
     statements: bool,
+    #[command(flatten)]
+    extent: cluster::Extent,
     /// Where the figures are written.
     #[arg(long)]
     figures: PathBuf,
@@ -77,11 +89,14 @@ fn main() -> Result<()> {
             // One thread: the load generator must not take more of the machine than it has to.
             tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(&run))
         }
-        Command::Cloud { database } => {
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            runtime.block_on(cloud_process::run(&database))
-        }
+        Command::Cloud { database } => on_all_processors(cloud_process::run(&database)),
+        Command::Simulate => on_all_processors(simulated::run()),
+        Command::Look(look) => on_all_processors(looks::run(&look)),
     }
+}
+
+fn on_all_processors(process: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(process)
 }
 
 async fn measure(run: &Run) -> Result<()> {
@@ -92,6 +107,9 @@ async fn measure(run: &Run) -> Result<()> {
     }
     if run.wants("rates") {
         rates::measure(&run.cairnd, run.statements, &mut table).await?;
+    }
+    if run.wants("cluster") {
+        cluster::measure(&run.cairnd, run.statements, &run.extent, &mut table).await?;
     }
     if run.wants("daemon") {
         daemon::measure(&run.cairnd, &mut table).await?;

@@ -53,6 +53,33 @@ pub(crate) fn processor_time(parent: i32) -> Duration {
     Duration::from_millis(ticks * 1000 / TICKS)
 }
 
+/// What processes and their children have used of the processors since a moment.
+pub(crate) struct Cpu {
+    pids: Vec<i32>,
+    at_start: Duration,
+}
+
+impl Cpu {
+    /// Begins to count.
+    pub(crate) fn start(pids: &[i32]) -> Self {
+        Self { pids: pids.to_vec(), at_start: Self::sum(pids) }
+    }
+
+    fn sum(pids: &[i32]) -> Duration {
+        pids.iter().map(|pid| processor_time(*pid)).sum()
+    }
+
+    /// Together, so far.
+    pub(crate) fn since(&self) -> Duration {
+        Self::sum(&self.pids).saturating_sub(self.at_start)
+    }
+
+    /// Milliseconds for each of `count`, so far.
+    pub(crate) fn ms_per(&self, count: usize) -> f64 {
+        self.since().as_secs_f64() * 1000.0 / f64::from(u32::try_from(count.max(1)).unwrap_or(u32::MAX))
+    }
+}
+
 /// What processes occupy, in KiB.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Memory {
@@ -72,6 +99,11 @@ pub(crate) fn memory(pids: &[i32]) -> Memory {
         };
         Memory { resident: sum.resident + value("Rss:"), proportional: sum.proportional + value("Pss:") }
     })
+}
+
+/// In MiB.
+pub(crate) fn mebibytes(kibibytes: u64) -> f64 {
+    f64::from(u32::try_from(kibibytes).unwrap_or(u32::MAX)) / 1024.0
 }
 
 /// The server of the PostgreSQL cluster in `directory`.

@@ -4,23 +4,21 @@
 use crate::cloud_process::LOG_FILTER;
 use crate::commits;
 use crate::daemon::Installation;
-use crate::ground::{Ground, Place, Team};
-use crate::load::{self, Client, Measured};
-use crate::processes;
+use crate::ground::{CATALOGUE, Ground, Place};
+use crate::load::{self, Measured};
+use crate::processes::Cpu;
+use crate::reading;
 use crate::table::{Table, percentile};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::time::sleep;
 
 /// Clients and requests of each. A team has at most 4,093 servers, a default VPC's addresses.
 const LOADS: [(usize, usize); 3] = [(1, 400), (8, 130), (32, 75)];
 const TEAMS: usize = 8;
-const GETS: usize = 2000;
-const PAGES: usize = 5;
 
 pub(crate) async fn measure(cairnd: &Path, statements: bool, table: &mut Table) -> Result<()> {
     let ground = Ground::start(statements).await?;
@@ -34,7 +32,7 @@ pub(crate) async fn measure(cairnd: &Path, statements: bool, table: &mut Table) 
 }
 
 async fn serving(cairnd: &Path, ground: &Ground, table: &mut Table) -> Result<()> {
-    let place = ground.place("serving").await?;
+    let place = ground.place("serving", CATALOGUE).await?;
     // Placement and requests know hosts by what a provider said of them; nobody asks one here.
     let mut installation = Installation::new(cairnd)?;
     installation.set("DATABASE_URL", &place.url);
@@ -47,12 +45,12 @@ async fn serving(cairnd: &Path, ground: &Ground, table: &mut Table) -> Result<()
     let mut thousand = None;
     for (clients, each) in LOADS {
         let team = place.team(&format!("serve-{clients}")).await?;
-        let cpu = Cpu::start(running.pid()?, ground);
+        let cpu = Cpu::start(&[running.pid()?, ground.postgres.pid()]);
         let measured = load::order_servers(installation.port(), &vec![team.token.as_str(); clients], each).await?;
-        let cpu = cpu.since();
+        let cpu = cpu.ms_per(clients * each);
         place.show_statements().await?;
         post_rows(table, "serve_only", clients, measured);
-        table.number(&format!("post_serve_only_{clients}_clients_cpu_ms_per_request"), per(cpu, clients * each));
+        table.number(&format!("post_serve_only_{clients}_clients_cpu_ms_per_request"), cpu);
         if clients == 8 {
             thousand = Some(team);
         }
@@ -65,58 +63,35 @@ async fn serving(cairnd: &Path, ground: &Ground, table: &mut Table) -> Result<()
     let tokens: Vec<&str> = teams.iter().map(|team| team.token.as_str()).cycle().take(clients).collect();
     let measured = load::order_servers(installation.port(), &tokens, each).await?;
     post_rows(table, "serve_only_8_teams", clients, measured);
-    reading(installation.port(), &thousand.context("no load of eight clients")?, table).await?;
+    let thousand = thousand.context("no load of eight clients")?;
+    let read = reading::measure(installation.port(), &thousand, 1000).await?;
+    table.time("get_one_p50", read.one_p50);
+    table.time("get_one_p99", read.one_p99);
+    table.time("list_page_of_200_among_1000_p50", read.page_p50);
     running.stop().await
 }
 
-/// One server, and pages of two hundred of a thousand.
-async fn reading(port: u16, team: &Team, table: &mut Table) -> Result<()> {
-    let mut client = Client::connect(port, &team.token).await?;
-    let answer = client.expect(200, "GET", "/v2/droplets?per_page=200", "").await?;
-    let answer: serde_json::Value = serde_json::from_slice(answer)?;
-    let total = answer["meta"]["total"].as_u64().unwrap_or_default();
-    ensure!(total >= 1000, "only {total} servers to list");
-    let ids: Vec<i64> =
-        answer["droplets"].as_array().into_iter().flatten().filter_map(|server| server["id"].as_i64()).collect();
-    let mut times = Vec::with_capacity(GETS);
-    for id in ids.iter().cycle().take(GETS) {
-        let sent = Instant::now();
-        client.expect(200, "GET", &format!("/v2/droplets/{id}"), "").await?;
-        times.push(sent.elapsed());
-    }
-    table.time("get_one_p50", percentile(&mut times, 50));
-    table.time("get_one_p99", percentile(&mut times, 99));
-    times.clear();
-    for page in (1..=PAGES).cycle().take(PAGES * 10) {
-        let sent = Instant::now();
-        client.expect(200, "GET", &format!("/v2/droplets?per_page=200&page={page}"), "").await?;
-        times.push(sent.elapsed());
-    }
-    table.time("list_page_of_200_among_1000_p50", percentile(&mut times, 50));
-    Ok(())
-}
-
 async fn working(ground: &Ground, table: &mut Table) -> Result<()> {
-    let place = ground.place("working").await?;
+    let place = ground.place("working", CATALOGUE).await?;
     let (child, port) = cloud(&place, ground).await?;
     let pid = i32::try_from(child.id().context("it has ended")?)?;
     let warm = place.team("warm").await?;
     load::order_servers(port, &[warm.token.as_str(); 8], 10).await?;
-    all_active(&place, &warm, 80).await?;
+    place.all_active(&warm, 80).await?;
     for (clients, each) in LOADS {
         let team = place.team(&format!("work-{clients}")).await?;
-        let cpu = Cpu::start(pid, ground);
+        let cpu = Cpu::start(&[pid, ground.postgres.pid()]);
         let began = Instant::now();
         let measured = load::order_servers(port, &vec![team.token.as_str(); clients], each).await?;
         let ordered = clients * each;
-        all_active(&place, &team, ordered).await?;
-        let (whole, cpu) = (began.elapsed(), cpu.since());
+        place.all_active(&team, ordered).await?;
+        let (whole, cpu) = (began.elapsed(), cpu.ms_per(ordered));
         place.show_statements().await?;
         post_rows(table, "with_work", clients, measured);
         if clients == 32 {
             let count = f64::from(u32::try_from(ordered)?);
             table.number("servers_to_active_per_s_32_clients", count / whole.as_secs_f64());
-            table.number("cpu_ms_per_server_cairn_and_postgres", per(cpu, ordered));
+            table.number("cpu_ms_per_server_cairn_and_postgres", cpu);
         }
     }
     drop(child);
@@ -142,44 +117,9 @@ async fn cloud(place: &Place, ground: &Ground) -> Result<(Child, u16)> {
     Ok((child, port))
 }
 
-async fn all_active(place: &Place, team: &Team, count: usize) -> Result<()> {
-    let wanted = u64::try_from(count)?;
-    let deadline = Instant::now() + Duration::from_secs(300);
-    while place.active(team).await? < wanted {
-        ensure!(Instant::now() < deadline, "not every server came up");
-        sleep(Duration::from_millis(20)).await;
-    }
-    Ok(())
-}
-
 fn post_rows(table: &mut Table, how: &str, clients: usize, mut measured: Measured) {
     let name = format!("post_{how}_{clients}_clients");
     table.time(&format!("{name}_p50"), percentile(&mut measured.times, 50));
     table.time(&format!("{name}_p99"), percentile(&mut measured.times, 99));
     table.number(&format!("{name}_accepted_per_s"), measured.rate());
-}
-
-fn per(cpu: Duration, count: usize) -> f64 {
-    cpu.as_secs_f64() * 1000.0 / f64::from(u32::try_from(count).unwrap_or(u32::MAX))
-}
-
-/// Processor time of Cairn and of PostgreSQL together.
-struct Cpu {
-    pids: [i32; 2],
-    at_start: Duration,
-}
-
-impl Cpu {
-    fn start(cairn: i32, ground: &Ground) -> Self {
-        let pids = [cairn, ground.postgres.pid()];
-        Self { pids, at_start: Self::sum(pids) }
-    }
-
-    fn sum(pids: [i32; 2]) -> Duration {
-        pids.into_iter().map(processes::processor_time).sum()
-    }
-
-    fn since(&self) -> Duration {
-        Self::sum(self.pids).saturating_sub(self.at_start)
-    }
 }

@@ -40,8 +40,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "cairn",
         ],
     ),
-    // Test-only like it: the load generator, the stopwatch and a provider that costs nothing.
-    ("bench", &["api", "cloud", "workflow", "store", "provider", "model"]),
+    // Test-only like it: the load generator, the stopwatch, a provider that costs nothing and a cluster that waits for nothing.
+    ("bench", &["api", "cloud", "workflow", "store", "provider", "providers/*", "simulator", "model"]),
 ];
 
 /// What must not be below a crate, at any depth.
