@@ -68,6 +68,54 @@ fn out_of_range(spec: &Value) -> Option<String> {
     Some("a".repeat(usize::try_from(longest).ok()? + 1))
 }
 
+/// Formats that only PVE's own modules know: whatever is passed is taken.
+const OPEN: &[&str] = &[
+    "backup-fleecing",
+    "backup-performance",
+    "FullRangeCIDR",
+    "graphite-path",
+    "ldap-simple-attr",
+    "ldap-simple-attr-list",
+    "lxc-ip-with-ll-iface-list",
+    "proxmox-remote",
+    "prune-backups",
+    "pve-calendar-event",
+    "pve-command-batch",
+    "pve-dir-override-list",
+    "pve-fw-conntrack-helper",
+    "pve-phys-bits",
+    "pve-qemu-sev-fmt",
+    "pve-qemu-tdx-fmt",
+    "pve-qm-cicustom",
+    "pve-qm-hostpci",
+    "pve-qm-ide",
+    "pve-qm-rng",
+    "pve-qm-smbios1",
+    "pve-qm-watchdog",
+    "pve-sdn-bgp-rt-list",
+    "pve-sdn-fabric-id",
+    "pve-sdn-isis-net",
+    "pve-sdn-prefix-list-id",
+    "pve-sdn-route-map-id",
+    "pve-sdn-subnet-id",
+    "pve-storage-options",
+    "pve-storage-zfs-blocksize",
+    "pve-tfa-config",
+    "pve-vlan-id-or-range-list",
+    "pve-vm-cpu-conf",
+    "realm-sync-options",
+    "string-list",
+];
+
+/// A text that no pattern and no format takes: not as a whole, and not as a list.
+const SHAPELESS: &str = "no such thing \u{1}?";
+
+fn shapeless(spec: &Value) -> Option<String> {
+    let formatted = spec["format"].as_str().is_some_and(|format| !OPEN.contains(&format));
+    let text = spec["type"].as_str() == Some("string") && !spec["enum"].is_array();
+    (text && (formatted || spec["pattern"].is_string())).then(|| SHAPELESS.to_owned())
+}
+
 /// A value that the schema takes, where it is simple to tell.
 fn good(spec: &Value) -> Option<String> {
     if let Some(values) = spec["enum"].as_array() {
@@ -150,19 +198,30 @@ async fn what_the_schema_refuses_is_refused_and_named() {
     let none = Map::new();
     let mut wrong = Vec::new();
     let (mut operations, mut parameters) = (0, 0);
+    let mut formats = BTreeSet::new();
     for (template, methods) in schema["paths"].as_object().unwrap() {
         for (method, described) in methods.as_object().unwrap() {
             let properties = described["parameters"]["properties"].as_object().unwrap_or(&none);
             let operation = Operation::new(method, template, properties);
             operations += 1;
             parameters += operation.parameters.len();
+            formats.extend(operation.parameters.iter().filter_map(|(_, spec)| spec["format"].as_str()));
             wrong.extend(operation.try_with(&session, of_another_type, Blame::Sent).await);
             wrong.extend(operation.try_with(&session, out_of_range, Blame::Sent).await);
+            wrong.extend(operation.try_with(&session, shapeless, Blame::Sent).await);
             wrong.extend(operation.try_with(&session, good, Blame::NotSent).await);
         }
     }
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
     assert_eq!(simulator.control.guests(), [], "nothing of it had an effect");
     assert_eq!(operations, 675);
-    crate::figures("schema", &[("operations held to it", operations), ("parameters", parameters)]);
+    let unknown: Vec<&&str> = OPEN.iter().filter(|format| !formats.contains(**format)).collect();
+    assert_eq!(unknown, Vec::<&&str>::new(), "these are no formats of the schema");
+    let figures = [
+        ("operations held to it", operations),
+        ("parameters", parameters),
+        ("formats", formats.len()),
+        ("formats that take anything", OPEN.len()),
+    ];
+    crate::figures("schema", &figures);
 }

@@ -73,7 +73,7 @@ async fn a_disk_only_grows() {
 #[test]
 fn no_parameter_is_one_that_only_root_may_pass() {
     let calls = include_str!("../../src/calls.rs");
-    for name in ["args", "hostpci", "usb", "skiplock", "lock", "migration_network", "force"] {
+    for name in ["args", "hostpci", "usb", "skiplock", "lock", "migration_network"] {
         assert!(!calls.contains(&format!("\"{name}\"")), "{name} is refused to every token");
     }
 }
