@@ -47,7 +47,7 @@ pub(crate) const TABLE: &[Row] = &[
     ("PostVnet", "POST", "/cluster/sdn/vnets", &["vnet", "zone", "tag", "alias", "lock-token@900"]),
     ("DeleteVnet", "DELETE", "/cluster/sdn/vnets/{vnet}", &["lock-token@900"]),
     ("PostSdnLock", "POST", "/cluster/sdn/lock", &["allow-pending"]),
-    ("DeleteSdnLock", "DELETE", "/cluster/sdn/lock", &["lock-token"]),
+    ("DeleteSdnLock", "DELETE", "/cluster/sdn/lock", &["lock-token", "force"]),
     ("PostSdnRollback", "POST", "/cluster/sdn/rollback", &["lock-token", "release-lock"]),
     ("PutSdn", "PUT", "/cluster/sdn", &["lock-token@900", "release-lock@900"]),
     ("GetNodeVersion", "GET", "/nodes/{node}/version", &[]),

@@ -43,6 +43,7 @@ calls! {
     }
     DeleteSdnLock DELETE "/cluster/sdn/lock" () {
         lock_token "lock-token" 804: Option<String>;
+        force "force" 804: Option<bool>;
     }
     PostSdnRollback POST "/cluster/sdn/rollback" () {
         lock_token "lock-token" 804: Option<String>;

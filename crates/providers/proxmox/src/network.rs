@@ -4,7 +4,7 @@
 use crate::calls::{
     DeleteSdnLock, DeleteVnet, GetNodeZones, GetVnets, GetZones, PostSdnLock, PostSdnRollback, PostVnet, PutSdn,
 };
-use crate::errors::Said;
+use crate::errors::{Failed, Said};
 use crate::mark;
 use crate::region::Region;
 use crate::scalar::Lenient;
@@ -17,11 +17,27 @@ use std::time::{Duration, Instant};
 
 /// How long a network that was seen is believed to be there: others work on this cluster, too.
 const BELIEVED: Duration = Duration::from_secs(60);
+/// Nobody holds the lock for longer than so many times what a task may be unknown: an edit and its application.
+const HELD: u32 = 12;
 const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 
-/// Networks that were seen, and when.
+/// What this process knows of the cluster's networks.
 #[derive(Debug, Default)]
-pub(crate) struct Known(HashMap<String, Instant>);
+pub(crate) struct Known {
+    /// Networks that were seen, and when.
+    seen: HashMap<String, Instant>,
+    /// The cluster's lock, as far as it may be ours. It has no expiry: nobody else gives it back.
+    lock: Option<Held>,
+}
+
+/// A lock that may be ours.
+#[derive(Debug)]
+enum Held {
+    /// It was asked for, and no answer came. Since when.
+    Perhaps(Instant),
+    /// It is, under this token.
+    Under(String),
+}
 
 /// A network's name at Proxmox: at most eight letters and digits, the first a letter.
 pub(crate) fn vnet(installation: InstallationId, vpc: VpcId) -> String {
@@ -42,7 +58,7 @@ impl Region {
         };
         let name = vnet(self.config.installation, vpc);
         let mut known = self.networks.lock().await;
-        if known.0.get(&name).is_some_and(|seen| seen.elapsed() < BELIEVED) {
+        if known.seen.get(&name).is_some_and(|seen| seen.elapsed() < BELIEVED) {
             return Ok(());
         }
         let vnets = self.transport.ask(&GetVnets { pending: Some(true) }).await?;
@@ -53,16 +69,16 @@ impl Region {
                 return Err(Fault::refused(format!("the vnet {name} is not ours ({owner})")));
             }
             Some(row) if row.get("state").is_none() => {}
-            Some(_) => self.edit(&vnets, None, &[&name]).await?,
+            Some(_) => self.edit(&mut known, &vnets, None, &[&name]).await?,
             None => {
                 let tag = self.tag(&zone, &name, &vnets).await?;
                 let call =
                     PostVnet { vnet: name.clone(), zone: zone.clone(), tag, alias: Some(alias), lock_token: None };
-                self.edit(&vnets, Some(Edit::Add(call)), &[&name]).await?;
+                self.edit(&mut known, &vnets, Some(Edit::Add(call)), &[&name]).await?;
             }
         }
         self.is_applied(host, &zone).await?;
-        known.0.insert(name, Instant::now());
+        known.seen.insert(name, Instant::now());
         Ok(())
     }
 
@@ -85,10 +101,10 @@ impl Region {
         if current(row, "alias").as_deref() != Some(self.alias(vpc).as_str()) {
             return Ok(());
         }
-        known.0.remove(&name);
+        known.seen.remove(&name);
         let deleted = row.text("state").as_deref() == Some("deleted");
         let edit = (!deleted).then(|| Edit::Remove(DeleteVnet { vnet: name.clone(), lock_token: None }));
-        self.edit(&vnets, edit, &[&name]).await
+        self.edit(&mut known, &vnets, edit, &[&name]).await
     }
 
     /// Our mark on a vnet.
@@ -114,7 +130,7 @@ impl Region {
     }
 
     /// Makes one edit and applies it, under the lock.
-    async fn edit(&self, vnets: &Value, edit: Option<Edit>, ours: &[&String]) -> Result<()> {
+    async fn edit(&self, known: &mut Known, vnets: &Value, edit: Option<Edit>, ours: &[&String]) -> Result<()> {
         let foreign = vnets.rows().iter().find(|row| {
             row.get("state").is_some() && !ours.iter().any(|name| row.text("vnet").as_ref() == Some(*name))
         });
@@ -124,30 +140,71 @@ impl Region {
                 "vnet {name} has a change that is not applied: apply it or take it back"
             )));
         }
-        let token = self.lock(edit.is_none()).await?;
+        let token = self.lock(known, edit.is_none()).await?;
         match self.edit_locked(edit, token.clone()).await {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                known.lock = None;
+                Ok(())
+            }
             Err(fault) => {
-                self.roll_back(token).await;
+                self.roll_back(known, token).await;
                 Err(fault)
             }
         }
     }
 
     /// Takes the cluster's SDN lock. `None`: this version has none.
-    async fn lock(&self, ours_pending: bool) -> Result<Option<String>> {
+    async fn lock(&self, known: &mut Known, ours_pending: bool) -> Result<Option<String>> {
         let version = self.transport.version().await.map_err(|failed| failed.fault("asking for the version"))?;
         if !version.at_least(900) {
             return Ok(None);
         }
+        if let Some(Held::Under(token)) = &known.lock {
+            let call = DeleteSdnLock { lock_token: Some(token.clone()), force: None };
+            given_back(known, self.transport.try_ask(&call).await)?;
+        }
+        let since = match known.lock {
+            Some(Held::Perhaps(since)) => Some(since),
+            _ => None,
+        };
+        // Written down first: whoever asks may be called off before the answer comes.
+        known.lock = Some(Held::Perhaps(since.unwrap_or_else(Instant::now)));
         let call = PostSdnLock { allow_pending: ours_pending.then_some(true) };
-        let answer = self.transport.try_ask(&call).await.map_err(|failed| match failed.said() {
-            Some(Said::Input | Said::Other | Said::Exists) => {
-                Fault::transient(failed.fault("locking the cluster's networks").detail)
+        match self.transport.try_ask(&call).await {
+            Ok(answer) => {
+                let token = crate::scalar::plain(&answer);
+                known.lock = token.clone().map(Held::Under);
+                Ok(token)
             }
-            _ => failed.fault("locking the cluster's networks"),
-        })?;
-        Ok(crate::scalar::plain(&answer))
+            Err(failed) => Err(self.not_locked(known, since, &failed).await),
+        }
+    }
+
+    /// Why the lock was not had. One that we asked for without an answer, and that nobody gave back for longer than
+    /// anybody holds it, is broken open.
+    async fn not_locked(&self, known: &mut Known, since: Option<Instant>, failed: &Failed) -> Fault {
+        let fault = failed.fault("locking the cluster's networks");
+        if failed.said().is_none() {
+            if since.is_none() && matches!(failed, Failed::NeverSent(_)) {
+                known.lock = None;
+            }
+            return fault;
+        }
+        match since {
+            None => known.lock = None,
+            Some(since) if failed.said() == Some(Said::Other) && since.elapsed() > self.config.task_grace * HELD => {
+                tracing::warn!("the lock on the cluster's networks was taken and its answer lost: it is broken open");
+                let call = DeleteSdnLock { lock_token: None, force: Some(true) };
+                if let Err(fault) = given_back(known, self.transport.try_ask(&call).await) {
+                    return fault;
+                }
+            }
+            Some(_) => {}
+        }
+        match failed.said() {
+            Some(Said::Input | Said::Other | Said::Exists) => Fault::transient(fault.detail),
+            _ => fault,
+        }
     }
 
     async fn edit_locked(&self, edit: Option<Edit>, token: Option<String>) -> Result<()> {
@@ -168,14 +225,14 @@ impl Region {
     }
 
     /// Takes back what is not applied and gives the lock back. What does not work here is the next one's to see.
-    async fn roll_back(&self, token: Option<String>) {
+    async fn roll_back(&self, known: &mut Known, token: Option<String>) {
         let Some(token) = token else { return };
         let call = PostSdnRollback { lock_token: Some(token.clone()), release_lock: Some(true) };
-        if let Err(fault) = self.transport.ask(&call).await {
-            tracing::warn!(detail = %fault.detail, "changes of the cluster's networks could not be taken back");
-            let given_back = self.transport.ask(&DeleteSdnLock { lock_token: Some(token) }).await;
-            tracing::warn!(given_back = given_back.is_ok(), "the lock on the cluster's networks");
-        }
+        let Err(fault) = given_back(known, self.transport.try_ask(&call).await) else { return };
+        tracing::warn!(detail = %fault.detail, "changes of the cluster's networks could not be taken back");
+        let call = DeleteSdnLock { lock_token: Some(token), force: None };
+        let given_back = given_back(known, self.transport.try_ask(&call).await);
+        tracing::warn!(given_back = given_back.is_ok(), "the lock on the cluster's networks");
     }
 
     /// Whether a host has what was applied: its task says "OK" even where a host failed.
@@ -193,6 +250,19 @@ impl Region {
 enum Edit {
     Add(PostVnet),
     Remove(DeleteVnet),
+}
+
+/// What the answer to giving the lock back says: a token that is not the lock's any more holds nothing.
+fn given_back(known: &mut Known, answer: std::result::Result<Value, Failed>) -> Result<()> {
+    match answer {
+        Err(failed) if failed.said() != Some(Said::Pending) => {
+            Err(failed.fault("giving back the lock on the cluster's networks"))
+        }
+        _ => {
+            known.lock = None;
+            Ok(())
+        }
+    }
 }
 
 /// A vnet's value as it will be: what pends stands apart.
