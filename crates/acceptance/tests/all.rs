@@ -20,6 +20,8 @@ mod fuzz;
 mod gotchas;
 #[path = "all/isolation.rs"]
 mod isolation;
+#[path = "all/operator.rs"]
+mod operator;
 #[path = "all/proxmoxer.rs"]
 mod proxmoxer;
 #[path = "all/pydo.rs"]
