@@ -102,7 +102,8 @@ fn advise(mut failure: Failure) -> Failure {
     let advice = match failure.code.as_deref() {
         Some("unauthorized") => "cairn admin login, to store an operator's token that is valid",
         Some("forbidden") => "an operator's token with that scope: --operator-token-file, or cairn admin login",
-        Some("wrong_state" | "pending_event") => "again in a while; cairn admin migration list shows what moves",
+        Some("pending_event") => "again in a while; cairn admin migration list shows what moves",
+        Some("wrong_state") => "cairn admin region list, cairn admin host list: in which state it is, and why",
         Some("no_capacity") => "cairn admin host list shows which hosts have room",
         Some("in_use") => "cairn admin server list shows what stands there",
         Some("region_unavailable") => "cairn admin region list",

@@ -29,7 +29,7 @@ pub(super) struct AdoptArguments {
     #[arg(long, value_name = "SLUG")]
     region: String,
     /// The team whose server it becomes, by id
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = team)]
     team: Uuid,
     /// What the server is called; as the guest is called there if not given
     #[arg(long)]
@@ -39,6 +39,10 @@ pub(super) struct AdoptArguments {
     size: Option<String>,
     #[command(flatten)]
     confirmation: Confirmation,
+}
+
+fn team(text: &str) -> std::result::Result<Uuid, String> {
+    text.parse().map_err(|_| "a team's id is a UUID; `cairn account` shows it to the team".to_owned())
 }
 
 impl Shown for Guest {
