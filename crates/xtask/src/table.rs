@@ -39,6 +39,7 @@ pub(crate) const TABLE: &[Row] = &[
     ("PutPools", "PUT", "/pools", &["poolid", "vms"]),
     ("GetResources", "GET", "/cluster/resources", &["type"]),
     ("GetClusterStatus", "GET", "/cluster/status", &[]),
+    ("GetNextId", "GET", "/cluster/nextid", &["vmid"]),
     ("GetClusterFirewall", "GET", "/cluster/firewall/options", &[]),
     ("PutHaResource", "PUT", "/cluster/ha/resources/{sid}", &["state"]),
     ("DeleteHaResource", "DELETE", "/cluster/ha/resources/{sid}", &["purge@901"]),

@@ -17,6 +17,9 @@ calls! {
         kind "type" 804: Option<String>;
     }
     GetClusterStatus GET "/cluster/status" () {}
+    GetNextId GET "/cluster/nextid" () {
+        vmid "vmid" 804: Option<u32>;
+    }
     GetClusterFirewall GET "/cluster/firewall/options" () {}
     PutHaResource PUT "/cluster/ha/resources/{sid}" (sid: String) {
         state "state" 804: Option<String>;
@@ -246,6 +249,7 @@ pub const CALLS: &[(&str, &str)] = &[
     ("PUT", "/pools"),
     ("GET", "/cluster/resources"),
     ("GET", "/cluster/status"),
+    ("GET", "/cluster/nextid"),
     ("GET", "/cluster/firewall/options"),
     ("PUT", "/cluster/ha/resources/{sid}"),
     ("DELETE", "/cluster/ha/resources/{sid}"),

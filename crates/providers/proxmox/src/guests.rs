@@ -3,6 +3,7 @@
 
 use crate::call::{Call, Kind};
 use crate::calls::{PostClone, PostContainer, PostMachineMigrate, PutContainerConfig, PutMachineConfig, PutResize};
+use crate::cluster::Cluster;
 use crate::errors::Said;
 use crate::hardware;
 use crate::images::Template;
@@ -10,7 +11,10 @@ use crate::mark::{self, Note, State};
 use crate::region::{Place, Region, There, number, stranger};
 use crate::scalar::Lenient;
 use crate::tasks::begun;
-use provider::{Begun, Fault, Guest, GuestKind, GuestRef, GuestSpec, Interface, NetworkRef, Reached, Result, Sighting};
+use provider::{
+    Begun, Fault, Guest, GuestKind, GuestRef, GuestSpec, ImageRef, Interface, NetworkRef, Reached, Result, Sighting,
+};
+use std::sync::Arc;
 
 impl Region {
     /// See [`provider::Provider::find_guest`].
@@ -55,10 +59,19 @@ impl Region {
     }
 
     async fn clone_template(&self, guest: &GuestRef, spec: &GuestSpec) -> Result<Begun> {
-        let cluster = self.cluster().await?;
-        let template = match self.template_for(&spec.image, &guest.host, &cluster).await? {
-            Template::Here(place) => place,
-            Template::Making(begun) => return Ok(begun),
+        let (cluster, template) = match self.template_lately_at(&spec.image, &guest.host).await? {
+            Some(known) => known,
+            None => {
+                let cluster = self.cluster_kept().await?;
+                match self.template_for(&spec.image, &guest.host, &cluster).await? {
+                    Template::Here(place) => (cluster, place),
+                    // That is done; the guest is not, and the list does not show the template yet.
+                    Template::Making(Begun::Done) => {
+                        return Err(Fault::transient(format!("the template on {} has just been made", guest.host)));
+                    }
+                    Template::Making(begun) => return Ok(begun),
+                }
+            }
         };
         let elsewhere = template.node != guest.host;
         let shared = cluster.is_shared(&self.config.storage);
@@ -78,6 +91,13 @@ impl Region {
         let _one_at_a_time = self.cloning.lock().await;
         self.room_to_clone(&template).await?;
         self.begin_new(&call).await
+    }
+
+    /// The template, if the cluster's last list knows one: the list grows with the cluster, and which storages it has and
+    /// where templates are changes seldom. The template itself is looked at; one that the list does not know may be new.
+    async fn template_lately_at(&self, image: &ImageRef, host: &str) -> Result<Option<(Arc<Cluster>, Place)>> {
+        let Some(cluster) = self.cluster_lately() else { return Ok(None) };
+        Ok(self.template_at(image, host, &cluster).await?.map(|place| (cluster, place)))
     }
 
     /// Begins to make what was not seen. What is there all the same is a clone that is not visible before it is whole,

@@ -144,13 +144,8 @@ impl Region {
 
     /// The template that a guest on `host` is cloned from; begun to be made when there is none.
     pub(crate) async fn template_for(&self, image: &ImageRef, host: &str, cluster: &Cluster) -> Result<Template> {
-        if let Some(row) = self.adopted(image, cluster) {
-            return Ok(Template::Here(Place { number: row.number, kind: row.kind, node: row.node.clone() }));
-        }
-        let shared = cluster.is_shared(&self.config.storage);
-        let here = if shared { None } else { Some(host) };
-        if let Some(there) = self.whole_template(image, here, cluster).await? {
-            return Ok(Template::Here(there.place));
+        if let Some(place) = self.template_at(image, host, cluster).await? {
+            return Ok(Template::Here(place));
         }
         let Some(elsewhere) = self.whole_template(image, None, cluster).await? else {
             return Err(Fault::transient(format!("image {} has no template in this cluster yet", image.image)));
@@ -160,6 +155,15 @@ impl Region {
             // A copy of a guest's disk has no source: it is cloned where it is, and the clone is moved.
             None => Ok(Template::Here(elsewhere.place)),
         }
+    }
+
+    /// The template that a guest on `host` is cloned from, if it is there.
+    pub(crate) async fn template_at(&self, image: &ImageRef, host: &str, cluster: &Cluster) -> Result<Option<Place>> {
+        if let Some(row) = self.adopted(image, cluster) {
+            return Ok(Some(Place { number: row.number, kind: row.kind, node: row.node.clone() }));
+        }
+        let here = if cluster.is_shared(&self.config.storage) { None } else { Some(host) };
+        Ok(self.whole_template(image, here, cluster).await?.map(|there| there.place))
     }
 
     /// The operator's own template.
@@ -249,7 +253,14 @@ impl Region {
     /// Makes a template of a complete machine.
     pub(crate) async fn turn_into_template(&self, place: &Place) -> Result<Begun> {
         let call = PostTemplate { node: place.node.clone(), vmid: place.number };
-        Ok(begun(self.transport.begin(&call).await?))
+        match self.transport.begin(&call).await {
+            Ok(upid) => Ok(begun(upid)),
+            // Another worker, who needs the same template, may have been quicker.
+            Err(fault) => match self.look(place.number, &place.node).await? {
+                Some(there) if is_template(&there) => Ok(Begun::Done),
+                _ => Err(fault),
+            },
+        }
     }
 
     async fn fetch_archive(

@@ -1,7 +1,7 @@
 //! One cluster: what every part works with, and how a guest is found in it.
 
 use crate::call::Kind;
-use crate::calls::{GetClusterStatus, GetConfig, GetResources, GetStatus};
+use crate::calls::{GetClusterStatus, GetConfig, GetNextId, GetResources, GetStatus};
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::errors::{Failed, Said};
@@ -11,8 +11,11 @@ use crate::transport::{Transport, held};
 use provider::{Capabilities, Fault, GuestPower, GuestRef, Result};
 use serde_json::Value;
 use std::collections::HashMap;
-use std::sync::Mutex;
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long a list of the cluster is good enough to find a template with.
+const LATELY: Duration = Duration::from_secs(5);
 
 /// See [`crate::Proxmox`].
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(crate) struct Region {
     pub(crate) networks: tokio::sync::Mutex<crate::network::Known>,
     /// What was last seen of guests whose host is away.
     pub(crate) last_power: Mutex<HashMap<u32, GuestPower>>,
+    /// The cluster as making guests last saw it.
+    lately: Mutex<Option<(Arc<Cluster>, Instant)>>,
     /// The software of hosts, as it was last told.
     pub(crate) host_versions: Mutex<HashMap<String, (String, Instant)>>,
 }
@@ -105,6 +110,7 @@ impl Region {
             cloning: tokio::sync::Mutex::default(),
             networks: tokio::sync::Mutex::default(),
             last_power: Mutex::default(),
+            lately: Mutex::default(),
             host_versions: Mutex::default(),
         })
     }
@@ -132,6 +138,35 @@ impl Region {
         Ok(Cluster::read(&self.transport.ask(&GetResources::default()).await?))
     }
 
+    /// One look at everything, kept for [`Self::cluster_lately`].
+    pub(crate) async fn cluster_kept(&self) -> Result<Arc<Cluster>> {
+        let cluster = Arc::new(self.cluster().await?);
+        *held(&self.lately) = Some((Arc::clone(&cluster), Instant::now()));
+        Ok(cluster)
+    }
+
+    /// The last look, if it was a moment ago. What it says of guests is old.
+    pub(crate) fn cluster_lately(&self) -> Option<Arc<Cluster>> {
+        let lately = held(&self.lately).clone();
+        lately.filter(|(_, at)| at.elapsed() < LATELY).map(|(cluster, _)| cluster)
+    }
+
+    /// Whether no guest has this number, whosever it were. `false` also where that cannot be told.
+    async fn is_free(&self, number: u32) -> bool {
+        let answer = self.transport.try_ask(&GetNextId { vmid: Some(number) }).await;
+        // The answer is the number once more, as a number or as text.
+        answer.is_ok_and(|free| free == number || free.as_str() == Some(number.to_string().as_str()))
+    }
+
+    /// What is not seen is not there, if a majority says so.
+    async fn nowhere(&self, number: u32) -> Result<Option<There>> {
+        held(&self.places).remove(&number);
+        if self.is_quorate().await? {
+            return Ok(None);
+        }
+        Err(Fault::transient("the cluster has no quorum: what is not seen may be there"))
+    }
+
     /// Whether a majority of the nodes sees each other. A node on its own is one.
     pub(crate) async fn is_quorate(&self) -> Result<bool> {
         Ok(quorate(&self.transport.ask(&GetClusterStatus {}).await?))
@@ -150,15 +185,13 @@ impl Region {
             Err(Failed::NeverSent(_)) => {}
             Err(failed) => return Err(failed.fault(&format!("looking at guest {number}"))),
         }
+        // One small question where the list of everything grows with the cluster.
+        if self.is_free(number).await {
+            return self.nowhere(number).await;
+        }
         let everywhere = GetResources { kind: Some("vm".to_owned()) };
         let cluster = Cluster::read(&self.transport.ask(&everywhere).await?);
-        let Some(row) = cluster.guests.get(&number) else {
-            held(&self.places).remove(&number);
-            if self.is_quorate().await? {
-                return Ok(None);
-            }
-            return Err(Fault::transient("the cluster has no quorum: what is not seen may be there"));
-        };
+        let Some(row) = cluster.guests.get(&number) else { return self.nowhere(number).await };
         let place = Place { number, kind: row.kind, node: row.node.clone() };
         let there = self.look_at(&place).await;
         Ok(Some(there.map_err(|failed| failed.fault(&format!("looking at guest {number} on {}", place.node)))?))
