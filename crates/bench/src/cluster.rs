@@ -234,7 +234,7 @@ async fn read(place: &Place, team: &Team, port: u16, table: &mut Table) -> Resul
         .bind(team.id.0)
         .fetch_one(place.store.pool())
         .await?;
-    let read = reading::measure(port, team, 200).await?;
+    let read = reading::measure(port, team, 1).await?;
     table.time(&format!("cluster_get_one_among_{rows}_p50"), read.one_p50);
     table.time(&format!("cluster_get_one_among_{rows}_p99"), read.one_p99);
     table.time(&format!("cluster_list_page_of_200_among_{rows}_p50"), read.page_p50);
