@@ -22,6 +22,8 @@ mod gotchas;
 mod isolation;
 #[path = "all/operator.rs"]
 mod operator;
+#[path = "all/matrix/mod.rs"]
+mod matrix;
 #[path = "all/proxmoxer.rs"]
 mod proxmoxer;
 #[path = "all/pydo.rs"]

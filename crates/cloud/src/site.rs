@@ -148,14 +148,18 @@ pub fn seen(sighting: &Sighting) -> Seen {
 }
 
 /// A provider's fault as the engine understands it. Final answers (`Refused`, `Full`) are for the step to turn into a
-/// refusal; one that reaches this point came from a call that should not be refusable.
+/// refusal. One that reaches this point came from a look, or from undoing: a right that was taken away, a guest that
+/// went between look and act. What refuses today may not tomorrow, so it is tried again; the deadline tells operators.
 pub fn fault(fault: provider::Fault) -> Fault {
     let detail = fault.detail;
     match fault.kind {
         FaultKind::Transient => Fault::transient(detail).told("the provider is busy; trying again"),
         FaultKind::Unknown => Fault::unknown(detail).told("the provider's answer was lost; looking again"),
         FaultKind::Full => Fault::transient(detail).told("the host has no room at the moment; trying again"),
-        FaultKind::Refused | FaultKind::Bug => Fault::bug(detail),
+        FaultKind::Refused => {
+            Fault::transient(detail).told("the provider refuses; trying again, and your operator can see why")
+        }
+        FaultKind::Bug => Fault::bug(detail),
     }
 }
 
