@@ -261,10 +261,12 @@ impl Cluster {
         let storage = self.storages.get_mut(storage).ok_or("no storage")?;
         let space = storage.space_mut(node);
         let before = space.volumes.get(volid).map_or(0, |volume| volume.size);
+        // A linked clone takes no room of its own, and gives none back.
+        let linked = space.volumes.get(volid).is_some_and(|volume| volume.parent.is_some());
         if space.full || space.used.saturating_add(size.saturating_sub(before)) > space.total {
             return Err("No space left on device".to_owned());
         }
-        space.used += size.saturating_sub(before);
+        space.used += if linked { 0 } else { size.saturating_sub(before) };
         if let Some(volume) = space.volumes.get_mut(volid) {
             volume.size = size;
         }
