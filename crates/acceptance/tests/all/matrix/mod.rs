@@ -31,7 +31,7 @@ fn kinds() -> Vec<Line> {
 const STEPS_ONE_IN: usize = 3;
 
 #[tokio::test]
-#[ignore = "a case of server.resize (unmake make_room) hangs now and then"]
+#[ignore = "a stale worker still switches a restored guest off, and a case of server.resize hangs now and then"]
 async fn every_fault_of_the_engine_at_every_step() {
     let lab = Lab::open().await;
     let (mut ran, mut all) = (0, 0);
@@ -97,7 +97,7 @@ async fn every_fault_of_the_cluster_at_every_call() {
 const INTERLEAVINGS: u64 = 500;
 
 #[tokio::test]
-#[ignore = "a storage is called nearly full after some 160 seeds on one cluster"]
+#[ignore = "takes minutes; not yet seen green as a whole"]
 async fn interleavings_end_with_the_books_balanced() {
     let mut lab = Arc::new(Lab::open().await);
     let (mut accepted, mut failed) = (0, Vec::new());
