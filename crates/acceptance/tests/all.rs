@@ -20,10 +20,10 @@ mod fuzz;
 mod gotchas;
 #[path = "all/isolation.rs"]
 mod isolation;
-#[path = "all/operator.rs"]
-mod operator;
 #[path = "all/matrix/mod.rs"]
 mod matrix;
+#[path = "all/operator.rs"]
+mod operator;
 #[path = "all/proxmoxer.rs"]
 mod proxmoxer;
 #[path = "all/pydo.rs"]

@@ -74,9 +74,7 @@ pub(crate) async fn look<M>(cx: &Site, work: &Work) -> Result<Result<Sighting, O
     let guest = cx.placed_guest(work)?;
     Ok(match cx.provider(&work.region)?.find_guest(&guest).await.map_err(site::fault)? {
         Guest::Ours(seen) => Ok(*seen),
-        Guest::Forming | Guest::Unfinished => {
-            Err(Outcome::wait_for("the guest, which is being worked on", GLANCE))
-        }
+        Guest::Forming | Guest::Unfinished => Err(Outcome::wait_for("the guest, which is being worked on", GLANCE)),
         Guest::Absent | Guest::Foreign(_) => Err(Outcome::refuse(
             Code::GuestLost.as_str(),
             "The server is not at its provider any more. Ask your operator; if nothing can be found, delete it.",
