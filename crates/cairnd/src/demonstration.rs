@@ -96,16 +96,6 @@ kind = "public_bridged"
 # A range for documentation (RFC 5737) would be too small; this one is for benchmarks (RFC 2544).
 range = "198.19.0.0/20"
 
-[[size]]
-slug = "demo"
-description = "Basic"
-vcpus = 1
-memory_mib = 1024
-disk_gb = 10
-transfer_tb = 1
-price_monthly = 0
-price_hourly = 0
-
 [[image]]
 slug = "debian-12-simulated"
 name = "12 (simulated)"
