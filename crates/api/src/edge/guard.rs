@@ -39,11 +39,7 @@ impl<S: Sync> FromRequestParts<S> for Authenticated {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        parts
-            .extensions
-            .get::<Self>()
-            .cloned()
-            .ok_or_else(|| Problem::internal("BUG: a public endpoint asks who calls"))
+        admitted(parts, "BUG: a public endpoint asks who calls")
     }
 }
 
@@ -51,11 +47,7 @@ impl<S: Sync> FromRequestParts<S> for Presented {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        parts
-            .extensions
-            .get::<Self>()
-            .cloned()
-            .ok_or_else(|| Problem::internal("BUG: a public endpoint asks who calls"))
+        admitted(parts, "BUG: a public endpoint asks who calls")
     }
 }
 
@@ -71,11 +63,7 @@ impl<S: Sync> FromRequestParts<S> for AsOperator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        parts
-            .extensions
-            .get::<Self>()
-            .cloned()
-            .ok_or_else(|| Problem::internal("BUG: an endpoint that is not the operators' asks which operator calls"))
+        admitted(parts, "BUG: an endpoint that is not the operators' asks which operator calls")
     }
 }
 
@@ -83,12 +71,13 @@ impl<S: Sync> FromRequestParts<S> for PresentedOperator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        parts
-            .extensions
-            .get::<Self>()
-            .cloned()
-            .ok_or_else(|| Problem::internal("BUG: an endpoint that is not the operators' asks which operator calls"))
+        admitted(parts, "BUG: an endpoint that is not the operators' asks which operator calls")
     }
+}
+
+/// What the guard left with a request that it admitted.
+fn admitted<T: Clone + Send + Sync + 'static>(parts: &Parts, otherwise: &str) -> Result<T, Problem> {
+    parts.extensions.get::<T>().cloned().ok_or_else(|| Problem::internal(otherwise))
 }
 
 /// The layer.

@@ -123,20 +123,23 @@ impl Change {
 
     /// The interfaces alone; the rules stay collected.
     async fn raise_bridges(&mut self) -> Result<()> {
-        batch(&std::mem::take(&mut self.lines)).await?;
-        for bridge in self.bridges.drain(..) {
-            // The host itself has no IPv6 address on a guests' network: nothing there is guarded for it.
-            set(&format!("/proc/sys/net/ipv6/conf/{bridge}/disable_ipv6"), "1");
-        }
-        Ok(())
+        raise(&std::mem::take(&mut self.lines), &std::mem::take(&mut self.bridges)).await
     }
 
     /// The rules first, which name interfaces that need not be there yet: a tap must not carry a single unguarded frame.
-    async fn apply(mut self) -> Result<()> {
-        let rules = std::mem::replace(&mut self.rules, Rules::new(""));
-        rules.apply().await?;
-        self.raise_bridges().await
+    async fn apply(self) -> Result<()> {
+        self.rules.apply().await?;
+        raise(&self.lines, &self.bridges).await
     }
+}
+
+async fn raise(lines: &[String], bridges: &[String]) -> Result<()> {
+    batch(lines).await?;
+    for bridge in bridges {
+        // The host itself has no IPv6 address on a guests' network: nothing there is guarded for it.
+        set(&format!("/proc/sys/net/ipv6/conf/{bridge}/disable_ipv6"), "1");
+    }
+    Ok(())
 }
 
 impl Network {
@@ -371,4 +374,26 @@ pub(crate) async fn write_spec(layout: &Layout, spec: &NetworkSpec) -> Result<()
 pub(crate) async fn forget_spec(layout: &Layout, network: &NetworkRef) -> Result<()> {
     let path = spec_path(layout, network);
     blocking(move || durable::remove(&path)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use provider::FaultKind;
+
+    #[test]
+    fn a_device_that_is_roots_alone_is_opened_and_a_missing_one_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let device = directory.path().join("tun");
+        let missing = open_to_guests(&device).unwrap_err();
+        assert!(missing.kind == FaultKind::Refused && missing.detail.contains("/tun"), "{missing}");
+        std::fs::write(&device, "").unwrap();
+        std::fs::set_permissions(&device, Permissions::from_mode(0o600)).unwrap();
+        open_to_guests(&device).unwrap();
+        assert_eq!(std::fs::metadata(&device).unwrap().mode() & 0o777, 0o666);
+        // What the operator has set wider stays.
+        std::fs::set_permissions(&device, Permissions::from_mode(0o667)).unwrap();
+        open_to_guests(&device).unwrap();
+        assert_eq!(std::fs::metadata(&device).unwrap().mode() & 0o777, 0o667);
+    }
 }
