@@ -2,6 +2,7 @@
 
 use crate::clock::Time;
 use crate::faults::{Deed, Rule, RuleId, RuleSeen};
+use crate::gate::HeldSeen;
 use crate::shared::Shared;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -110,6 +111,31 @@ impl Control {
         let mut waiting = self.shared.waiting.subscribe();
         // The sender lives as long as the simulator does.
         let _ = waiting.wait_for(|now| *now >= count).await;
+    }
+
+    /// Holds the requests of these tokens (`root@pam!cairn`) until they are let go one by one; those of all others go on.
+    pub fn hold(&self, tokens: &[&str]) {
+        self.shared.gate.close_for(tokens);
+    }
+
+    /// The requests that are held, oldest first.
+    pub fn held(&self) -> Vec<HeldSeen> {
+        self.shared.gate.list()
+    }
+
+    /// Lets a held request go on. False: its client has gone away.
+    pub fn let_go(&self, id: u64) -> bool {
+        self.shared.gate.let_go(id)
+    }
+
+    /// Rings whenever a request is held, or is held no more, and whenever one begins or ceases to wait for something.
+    pub fn stirs(&self) -> (tokio::sync::watch::Receiver<u64>, tokio::sync::watch::Receiver<usize>) {
+        (self.shared.gate.bell.subscribe(), self.shared.waiting.subscribe())
+    }
+
+    /// How many requests wait for something: for a lock, an agent, a delayed answer.
+    pub fn waiting_now(&self) -> usize {
+        *self.shared.waiting.borrow()
     }
 
     /// Every guest, by id.

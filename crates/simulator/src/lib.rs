@@ -20,6 +20,7 @@
 //! | `cluster` | all state in one struct behind one lock; events in a queue that is caught up with at every look |
 //! | `endpoints` | one file a family: what a method does |
 //! | `faults` | the script; `control` is the hand that writes it |
+//! | `gate` | requests that wait until a test lets them go on |
 //! | `profile` | many clusters of one file, for load |
 //!
 //! There is no background work: a task's end is an event in the queue, and whoever takes the lock first lets everything
@@ -50,6 +51,7 @@ mod control;
 mod control_port;
 mod endpoints;
 mod faults;
+mod gate;
 mod profile;
 mod refusal;
 mod scenario;
@@ -60,6 +62,7 @@ mod transport;
 pub use clock::{ClockKind, Time};
 pub use control::{CallSeen, Control, GuestSeen, VolumeSeen};
 pub use faults::{Deed, Fault, Moment, Rule, RuleId, RuleSeen, When};
+pub use gate::HeldSeen;
 pub use profile::{Equals, Fleet, Profile};
 pub use scenario::{
     AclSpec, DownloadSpec, Entries, GuestSpec, ImageSpec, NicSpec, NodeSpec, Pace, ROOT_PASSWORD, Scenario,

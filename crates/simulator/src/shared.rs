@@ -3,6 +3,7 @@
 use crate::StartError;
 use crate::clock::{Clock, Time};
 use crate::cluster::Cluster;
+use crate::gate::Gate;
 use crate::scenario::{Entries, Scenario};
 use crate::transport::Certificate;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,7 @@ pub(crate) struct Shared {
     pub(crate) listening: watch::Sender<Vec<bool>>,
     /// How many requests wait.
     pub(crate) waiting: watch::Sender<usize>,
+    pub(crate) gate: Gate,
     /// Whether one port plays whichever node lives.
     one_for_all: bool,
     /// One a node: its daemon's workers.
@@ -39,6 +41,7 @@ impl Shared {
             listening: watch::Sender::new(alive.clone()),
             alive: watch::Sender::new(alive),
             waiting: watch::Sender::new(0),
+            gate: Gate::default(),
             one_for_all: scenario.entries == Entries::One,
             workers,
         })

@@ -27,6 +27,11 @@ impl Credentials {
         let token = authorization.strip_prefix("PVEAPIToken=").map(str::to_owned);
         Self { token, ticket, csrf: csrf.to_owned() }
     }
+
+    /// As in `root@pam!cairn`; not looked at whether it is right.
+    pub(crate) fn token_id(&self) -> Option<&str> {
+        self.token.as_deref()?.split_once('=').map(|(id, _)| id)
+    }
 }
 
 impl Access {

@@ -59,6 +59,7 @@ pub(crate) async fn serve(
         Ok(asked) => asked,
         Err(refusal) => return Ok(answer::refused(&refusal, extjs)),
     };
+    shared.gate.pass(asked.credentials.token_id(), &asked.method, &asked.path).await;
     let outcome = Visit { shared: &shared, entry, asked: &asked }.serve().await;
     let status = match &outcome {
         Ok(_) => 200,
