@@ -22,6 +22,7 @@ pub use options::{Limits, Options, RenderMetrics, SetupScript, SetupWish};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
+use cloud::server::group::Groups;
 use edge::{Feed, Guard, Problem, Rates, Tokens};
 use model::refusal::Code;
 use std::any::Any;
@@ -30,11 +31,12 @@ use store::Store;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
-/// What every handler holds: the database, and what was fixed at the start. Cheap to clone.
+/// What every handler holds: the database, what was fixed at the start, and where creates wait for company. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Api {
     store: Store,
     options: Arc<Options>,
+    groups: Groups,
 }
 
 impl Api {
@@ -48,6 +50,11 @@ impl Api {
         &self.options
     }
 
+    /// Where requests for servers are accepted together.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
     /// The absolute address of a path on our own public host.
     pub fn href(&self, path: &str) -> String {
         format!("{}{path}", self.options.public_url.trim_end_matches('/'))
@@ -57,7 +64,7 @@ impl Api {
 /// The whole service. Must be called within a runtime: it starts one task that listens to the database and ends
 /// with the router.
 pub fn router(store: Store, options: Options) -> Router {
-    let api = Api { store: store.clone(), options: Arc::new(options) };
+    let api = Api { store: store.clone(), options: Arc::new(options), groups: Groups::default() };
     let tokens = Arc::new(Tokens::new(store.clone(), api.options.token_cache));
     let feed = Feed::start(store, Arc::clone(&tokens));
     let document = document();

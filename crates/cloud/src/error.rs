@@ -11,6 +11,9 @@ pub enum Error {
     /// The database failed; nothing was changed.
     #[error("the store failed")]
     Store(#[from] store::Error),
+    /// It failed in company: with requests that shared its transaction.
+    #[error("the transaction that it shared with others failed")]
+    Shared(#[source] std::sync::Arc<Error>),
     /// Something that cannot happen did.
     #[error("BUG: {0}")]
     Bug(String),

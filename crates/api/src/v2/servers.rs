@@ -101,7 +101,7 @@ pub(super) async fn create(
     let key = idempotency_key(&headers)?;
     let hash = store::idempotency::hash_request("POST", "/v2/droplets", &body.bytes);
     let request = request(body.value, key.map(|key| (key, hash)))?;
-    let created = cloud::server::create::create(api.store(), &caller, &request).await?;
+    let created = api.groups().create(api.store(), &caller, request).await?;
     answer(&api, created, several).await.map(|answer| (StatusCode::ACCEPTED, Json(answer)))
 }
 

@@ -3,7 +3,7 @@
 use super::life::{Life, ServerInput, subject};
 use crate::{Caller, Result};
 use model::cloud_init::UserData;
-use model::ids::{ActionId, ServerId, VpcId};
+use model::ids::{ActionId, ServerId, TeamId, TokenId, VpcId};
 use model::names::{ServerName, TagName};
 use model::quota::{self, Ask};
 use model::refusal::{Code, Refusal};
@@ -24,7 +24,7 @@ const MOST_KEYS: usize = 100;
 const MOST_TAGS: usize = 100;
 
 /// A request for one or several servers, as the client worded it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CreateServers {
     /// Their names; one server each.
     pub names: Vec<String>,
@@ -71,7 +71,7 @@ pub struct Created {
 
 /// Accepts a request: checks it, reserves quota and addresses, writes servers, actions and workflows down.
 pub async fn create(store: &Store, caller: &Caller, request: &CreateServers) -> Result<Created> {
-    let checked = check(request)?;
+    let order = Order::checked(caller, request)?;
     let mut tx = store.tenant(caller.team).await?;
     if let Some((key, hash)) = &request.idempotency {
         match store::idempotency::claim(&mut tx, caller.team, key, hash).await? {
@@ -87,34 +87,39 @@ pub async fn create(store: &Store, caller: &Caller, request: &CreateServers) -> 
             }
         }
     }
-    let choice = GroundChoice {
-        team: caller.team,
-        count: checked.names.len(),
-        region: request.region.as_deref(),
-        size: &request.size,
-        image: &request.image,
-        keys: &request.keys,
-        vpc: request.vpc,
-    };
-    let ground = store::servers::ground(&mut tx, &choice).await?;
-    let fit = fit(request, ground)?;
-    let (servers, actions) = write(&mut tx, caller, request, &checked, &fit).await?;
+    let made = write(&mut tx, caller.team, request, &[&order]).await?;
+    let (servers, actions): (Vec<_>, Vec<_>) = made.into_iter().unzip();
     if let Some((key, _)) = &request.idempotency {
-        let ids: Vec<i32> = fit.ids.iter().map(|id| id.0).collect();
-        let actions: Vec<i32> = actions.iter().map(|action| action.0).collect();
-        store::idempotency::settle(&mut tx, caller.team, key, &ids, &actions).await?;
+        let ids: Vec<i32> = servers.iter().map(|server| server.id.0).collect();
+        let numbers: Vec<i32> = actions.iter().map(|action| action.0).collect();
+        store::idempotency::settle(&mut tx, caller.team, key, &ids, &numbers).await?;
     }
     tx.commit().await.map_err(store::Error::from)?;
     Ok(Created { servers, actions, repeated: false })
 }
 
-/// What can be said of a request without asking the database.
-struct Checked {
+/// What one request asks for beyond what it may share with others: names, and who asks.
+#[derive(Debug)]
+pub(super) struct Order {
     names: Vec<ServerName>,
-    tags: Vec<String>,
+    token: TokenId,
+    request_id: uuid::Uuid,
 }
 
-fn check(request: &CreateServers) -> Result<Checked> {
+impl Order {
+    /// All that can be said of a request without asking the database.
+    pub(super) fn checked(caller: &Caller, request: &CreateServers) -> Result<Self> {
+        let names = check(request)?;
+        Ok(Self { names, token: caller.token, request_id: caller.request_id })
+    }
+
+    /// How many servers.
+    pub(super) fn len(&self) -> usize {
+        self.names.len()
+    }
+}
+
+fn check(request: &CreateServers) -> Result<Vec<ServerName>> {
     let field = request.names_field;
     if request.names.is_empty() {
         return Err(Refusal::field(field, "Give at least one name.").into());
@@ -125,16 +130,7 @@ fn check(request: &CreateServers) -> Result<Checked> {
     }
     let names = request.names.iter().map(|name| ServerName::parse(name)).collect::<std::result::Result<Vec<_>, _>>();
     let names = names.map_err(|refusal| refusal.at(field))?;
-    if request.tags.len() > MOST_TAGS {
-        return Err(Refusal::field("tags", format!("A server has at most {MOST_TAGS} tags.")).into());
-    }
-    let mut tags = Vec::with_capacity(request.tags.len());
-    for (index, tag) in request.tags.iter().enumerate() {
-        let tag = TagName::parse(tag).map_err(|refusal| refusal.at(format!("tags[{index}]")))?;
-        if !tags.iter().any(|known: &String| known == tag.as_str()) {
-            tags.push(tag.as_str().to_owned());
-        }
-    }
+    chosen_tags(request)?;
     if let Some(text) = &request.user_data {
         UserData::parse(text)?;
     }
@@ -145,7 +141,22 @@ fn check(request: &CreateServers) -> Result<Checked> {
         let message = format!("There is no volume {volume}. Leave `volumes` out.");
         return Err(Refusal::field("volumes", message).into());
     }
-    Ok(Checked { names, tags })
+    Ok(names)
+}
+
+/// The tags of a request, each once.
+fn chosen_tags(request: &CreateServers) -> Result<Vec<String>> {
+    if request.tags.len() > MOST_TAGS {
+        return Err(Refusal::field("tags", format!("A server has at most {MOST_TAGS} tags.")).into());
+    }
+    let mut tags = Vec::with_capacity(request.tags.len());
+    for (index, tag) in request.tags.iter().enumerate() {
+        let tag = TagName::parse(tag).map_err(|refusal| refusal.at(format!("tags[{index}]")))?;
+        if !tags.iter().any(|known: &String| known == tag.as_str()) {
+            tags.push(tag.as_str().to_owned());
+        }
+    }
+    Ok(tags)
 }
 
 /// What the request named, found and fitting together.
@@ -284,23 +295,71 @@ pub(crate) fn default_range(region: ipnet::Ipv4Net) -> ipnet::Ipv4Net {
     ipnet::Ipv4Net::new(region.network(), prefix).unwrap_or(region)
 }
 
-async fn write(
+/// Writes the servers of `orders`, which are alike but for what an [`Order`] says, into a tenant's transaction. Returns them
+/// in the orders' order, each with the action that makes it. Commits nothing.
+pub(super) async fn write(
     tx: &mut Tx,
-    caller: &Caller,
-    request: &CreateServers,
-    checked: &Checked,
-    fit: &Fit,
-) -> Result<(Vec<Server>, Vec<ActionId>)> {
+    team: TeamId,
+    alike: &CreateServers,
+    orders: &[&Order],
+) -> Result<Vec<(Server, ActionId)>> {
+    let count = orders.iter().map(|order| order.len()).sum();
+    let choice = GroundChoice {
+        team,
+        count,
+        region: alike.region.as_deref(),
+        size: &alike.size,
+        image: &alike.image,
+        keys: &alike.keys,
+        vpc: alike.vpc,
+    };
+    let ground = store::servers::ground(tx, &choice).await?;
+    let fit = fit(alike, ground)?;
+    let vpc = reserve(tx, team, &fit).await?;
+    let named = orders.iter().flat_map(|order| order.names.iter().map(move |name| (name, order)));
+    let servers = fit.ids.iter().zip(named).map(|(id, (name, order))| {
+        let life = NewWorkflow::of::<Life>(subject(*id), &ServerInput { server: *id }).team(team);
+        Ok(NewServer {
+            id: *id,
+            name: name.as_str().to_owned(),
+            workflow: life.into_row()?,
+            token: order.token.0,
+            request_id: order.request_id,
+        })
+    });
+    let servers = servers.collect::<store::Result<Vec<_>>>()?;
+    let new = NewServers {
+        team,
+        servers: &servers,
+        region: &fit.region.slug,
+        size: &fit.size,
+        image: fit.image.id,
+        vpc,
+        public_keys: &fit.keys,
+        user_data: alike.user_data.as_deref(),
+        backups: alike.backups.is_some(),
+        backup_policy: alike.backups.as_ref(),
+        ipv6: alike.ipv6,
+        monitoring: alike.monitoring,
+        public_networking: alike.public_networking,
+        tags: &chosen_tags(alike)?,
+    };
+    let made = store::servers::insert(tx, &new).await?;
+    Ok(made.into_iter().map(|(server, action)| (server, ActionId(action))).collect())
+}
+
+/// Claims the addresses and admits the servers under the quota's lock. Returns the VPC that they are in.
+async fn reserve(tx: &mut Tx, team: TeamId, fit: &Fit) -> Result<VpcId> {
     let vpc = match &fit.vpc {
         Some(vpc) => vpc.clone(),
         None => {
             let range = default_range(fit.region.vpc_range);
-            store::networks::default_vpc(tx, caller.team, &fit.region.slug, range).await?
+            store::networks::default_vpc(tx, team, &fit.region.slug, range).await?
         }
     };
     let pools: Vec<uuid::Uuid> = fit.public_pool.into_iter().chain([vpc.pool]).collect();
     // The quota's lock is taken last: the team's other creates wait for it.
-    let (missing, quota) = store::quota::claim_and_lock(tx, caller.team, &fit.ids, &pools).await?;
+    let (missing, quota) = store::quota::claim_and_lock(tx, team, &fit.ids, &pools).await?;
     if missing > 0 {
         let message = format!(
             "Region `{}` has not enough free addresses. Delete servers you no longer need, or ask your operator for a larger range.",
@@ -310,31 +369,7 @@ async fn write(
     }
     let size = &fit.size;
     let amount = |value: i32| u32::try_from(value).unwrap_or(u32::MAX);
-    let ask = Ask::servers(checked.names.len(), amount(size.vcpus), amount(size.memory_mib), amount(size.disk_gb));
+    let ask = Ask::servers(fit.ids.len(), amount(size.vcpus), amount(size.memory_mib), amount(size.disk_gb));
     quota::admit(&quota.limits, &quota.used, &ask)?;
-    let servers = fit.ids.iter().zip(&checked.names).map(|(id, name)| {
-        let life = NewWorkflow::of::<Life>(subject(*id), &ServerInput { server: *id }).team(caller.team);
-        Ok(NewServer { id: *id, name: name.as_str().to_owned(), workflow: life.into_row()? })
-    });
-    let servers = servers.collect::<store::Result<Vec<_>>>()?;
-    let new = NewServers {
-        team: caller.team,
-        servers: &servers,
-        region: &fit.region.slug,
-        size,
-        image: fit.image.id,
-        vpc: vpc.id,
-        public_keys: &fit.keys,
-        user_data: request.user_data.as_deref(),
-        backups: request.backups.is_some(),
-        backup_policy: request.backups.as_ref(),
-        ipv6: request.ipv6,
-        monitoring: request.monitoring,
-        public_networking: request.public_networking,
-        tags: &checked.tags,
-        token: caller.token.0,
-        request_id: caller.request_id,
-    };
-    let (servers, actions): (Vec<_>, Vec<_>) = store::servers::insert(tx, &new).await?.into_iter().unzip();
-    Ok((servers, actions.into_iter().map(ActionId).collect()))
+    Ok(vpc.id)
 }

@@ -7,6 +7,7 @@ pub mod create;
 pub mod destroy;
 mod drift;
 pub mod glance;
+pub mod group;
 pub mod life;
 pub mod migrate;
 pub mod observe;

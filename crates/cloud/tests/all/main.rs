@@ -5,6 +5,7 @@ mod adoption;
 mod create;
 mod crowd;
 mod drift;
+mod group;
 mod lives;
 mod migration;
 mod numbers;

@@ -11,7 +11,7 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 /// How the request names an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ImageChoice {
     /// By id: public, or the team's own.
     Id(ImageId),
@@ -20,7 +20,7 @@ pub enum ImageChoice {
 }
 
 /// How the request names a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum KeyChoice {
     /// By id.
     Id(SshKeyId),
@@ -280,9 +280,13 @@ pub struct NewServer {
     pub name: String,
     /// The workflow that will make it.
     pub workflow: crate::workflow::New,
+    /// The token of its request, for the audit.
+    pub token: Uuid,
+    /// Its request's id, for the audit.
+    pub request_id: Uuid,
 }
 
-/// Everything that the servers of one request have in common.
+/// Everything that servers which are accepted together have in common.
 #[derive(Clone, Debug)]
 pub struct NewServers<'a> {
     /// Whose.
@@ -313,10 +317,6 @@ pub struct NewServers<'a> {
     pub public_networking: bool,
     /// Tags, made where they do not exist.
     pub tags: &'a [String],
-    /// The token, for the audit.
-    pub token: Uuid,
-    /// The request's id, for the audit.
-    pub request_id: Uuid,
 }
 
 /// Writes servers, their workflows, reservations, `create` actions, tags, audit and events in one statement, and wakes
@@ -329,6 +329,8 @@ pub async fn insert(tx: &mut Tx, new: &NewServers<'_>) -> Result<Vec<(Server, i3
     let workflows: Vec<Uuid> = new.servers.iter().map(|server| server.workflow.id.0).collect();
     let subjects: Vec<&str> = new.servers.iter().map(|server| server.workflow.subject.as_str()).collect();
     let inputs: Vec<&serde_json::Value> = new.servers.iter().map(|server| &server.workflow.input).collect();
+    let tokens: Vec<Uuid> = new.servers.iter().map(|server| server.token).collect();
+    let requests: Vec<Uuid> = new.servers.iter().map(|server| server.request_id).collect();
     let rows = sqlx::query(INSERT)
         .bind(new.team.0)
         .bind(&ids)
@@ -349,8 +351,8 @@ pub async fn insert(tx: &mut Tx, new: &NewServers<'_>) -> Result<Vec<(Server, i3
         .bind(new.monitoring)
         .bind(new.public_networking)
         .bind(new.tags)
-        .bind(new.token)
-        .bind(new.request_id)
+        .bind(tokens)
+        .bind(requests)
         .bind(subjects)
         .bind(inputs)
         .bind(&first.workflow.kind)
@@ -366,8 +368,8 @@ pub async fn insert(tx: &mut Tx, new: &NewServers<'_>) -> Result<Vec<(Server, i3
 // is no parent and no rival to look for, as store::workflow::insert has to.
 const INSERT: &str = concat!(
     "WITH new AS (
-        SELECT * FROM unnest($2::int[], $3::text[], $4::uuid[], $22::text[], $23::jsonb[]) WITH ORDINALITY
-            AS n (id, name, workflow_id, subject, input, nth)
+        SELECT * FROM unnest($2::int[], $3::text[], $4::uuid[], $20::uuid[], $21::uuid[], $22::text[], $23::jsonb[])
+            WITH ORDINALITY AS n (id, name, workflow_id, token, request, subject, input, nth)
     ), workflow AS (
         INSERT INTO workflows (id, kind, subject, team_id, input, lifecycle, exclusive, wake_at, unmade_within,
                                deadline_at, created_at)
@@ -388,7 +390,7 @@ const INSERT: &str = concat!(
         RETURNING resource_id, tag
     ), audit AS (
         INSERT INTO audit_events (team_id, token_id, operation, urn, request_id, detail)
-        SELECT $1, $20, 'droplets_create', 'do:droplet:' || id, $21,
+        SELECT $1, token, 'droplets_create', 'do:droplet:' || id, request,
                jsonb_build_object('name', name, 'region', $5::text, 'size', $6::text, 'image', $7::int)
         FROM new
     ), event AS (
