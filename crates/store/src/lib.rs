@@ -107,6 +107,14 @@ impl Drop for Whole {
 
 /// The schema, up and down.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+/// A transaction in which nothing is said for so long is ended by the database, and its locks with it: whoever opened it is
+/// cut off, or stands still, and no other worker is to wait for that.
+const STANDS_STILL: &str = "30s";
+
+/// A lock that is not had within this is given up, and what wanted it is tried again: a lock that is held on purpose is
+/// held for milliseconds.
+const LOCK_IS_AWAITED: &str = "10s";
+
 
 impl Store {
     /// Connects to `url` (`postgres://…`, or a socket directory as `postgres:///name?host=/dir`) with at most
@@ -116,15 +124,19 @@ impl Store {
         // more than running it, and left to itself PostgreSQL does so five times on each connection.
         let options = PgConnectOptions::from_str(url)?
             .application_name("cairnd")
-            .options([("plan_cache_mode", "force_generic_plan")]);
+            .options([("plan_cache_mode", "force_generic_plan")])
+            .options([("idle_in_transaction_session_timeout", STANDS_STILL), ("lock_timeout", LOCK_IS_AWAITED)]);
         let pool =
             PgPoolOptions::new().max_connections(connections).test_before_acquire(false).connect_with(options).await?;
         Ok(Self { pool, shelf: std::sync::Arc::default() })
     }
 
-    /// Brings the schema up to this build's version.
+    /// Brings the schema up to this build's version. Another process that is doing so is waited for, however long.
     pub async fn migrate(&self) -> Result<()> {
-        Ok(MIGRATIONS.run(&self.pool).await?)
+        let mut connection = self.pool.acquire().await?;
+        connection.close_on_drop();
+        sqlx::query("SET lock_timeout = 0").execute(&mut *connection).await?;
+        Ok(MIGRATIONS.run(&mut *connection).await?)
     }
 
     /// The connection pool, for statements of this crate and for figures about it.

@@ -22,7 +22,7 @@ mod commit;
 mod listen;
 mod view;
 
-pub use commit::{Commit, Committed, StepRecord, Then, commit, hand_back, heartbeat};
+pub use commit::{Beat, Commit, Committed, StepRecord, Then, commit, hand_back, heartbeat};
 pub use listen::Listener;
 pub use view::{
     Alert, Detail, Parked, StepDetail, alerts, any_ready, by_subject, children, counts, detail, holder, open_alerts_of,

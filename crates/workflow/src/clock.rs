@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The engine's clock. Cheap to clone; clones of a manual clock show the same time.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +31,29 @@ impl Clock {
             Self::Manual(clock) => clock.now(),
         }
     }
+
+    /// This moment, to tell later how long ago it was.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { shown: self.now(), steady: Instant::now() }
+    }
+
+    /// How long ago that was, at least by one of this machine's clocks: one stands still while the machine sleeps, the
+    /// other may be set back.
+    pub(crate) fn since(&self, moment: &Moment) -> Duration {
+        let shown = self.now().duration_since(moment.shown);
+        let shown = Duration::try_from(shown).unwrap_or_default();
+        match self {
+            Self::Database => shown.max(moment.steady.elapsed()),
+            Self::Manual(_) => shown,
+        }
+    }
+}
+
+/// A moment by every clock that this machine has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    shown: Timestamp,
+    steady: Instant,
 }
 
 /// A clock that is moved by hand, forwards only.

@@ -1,6 +1,8 @@
 //! What runs: leases what is due, drives it, keeps the leases alive, notices what is late.
 
+use crate::clock::Moment;
 use crate::drive::{Drive, Parting};
+use crate::lease::{Lease, margin};
 use crate::{Clock, Registry, World, measure};
 use futures_util::FutureExt;
 use model::ids::WorkflowId;
@@ -12,7 +14,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::Store;
-use store::workflow::{Leased, Wanted};
+use store::workflow::{Beat, Leased, Wanted};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -28,7 +30,7 @@ pub struct Options {
     pub concurrency: usize,
     /// How many are leased at once, at most.
     pub batch: usize,
-    /// How long a lease outlives its worker. Extended at a third.
+    /// How long a lease outlives its worker. Extended at a third; its last sixth is not worked in.
     pub lease: Duration,
     /// How long at most until the database is asked again, should no notification arrive.
     pub poll: Duration,
@@ -106,13 +108,16 @@ pub(crate) struct Inner<W: World> {
     pub(crate) world: Arc<W>,
     pub(crate) options: Options,
     kinds: Vec<&'static str>,
-    held: Mutex<HashMap<WorkflowId, Held>>,
+    held: Mutex<HashMap<WorkflowId, Arc<Lease>>>,
 }
 
-/// A lease and the way to abort the run under it.
-struct Held {
-    token: i64,
-    lost: CancellationToken,
+/// What one look for work came to.
+struct Work {
+    leased: Vec<Leased>,
+    /// When it was asked for.
+    asked: Moment,
+    /// How long until more is due.
+    next: Option<Duration>,
 }
 
 impl<W: World> Inner<W> {
@@ -143,11 +148,12 @@ impl<W: World> Inner<W> {
         Duration::from_micros(StdRng::seed_from_u64(hasher.finish()).random_range(0..=ceiling))
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<WorkflowId, Held>> {
+    fn held(&self) -> MutexGuard<'_, HashMap<WorkflowId, Arc<Lease>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn lease(&self, most: usize) -> store::Result<(Vec<Leased>, Option<Duration>)> {
+    async fn lease(&self, most: usize) -> store::Result<Work> {
+        let asked = self.options.clock.moment();
         let wanted = Wanted {
             kinds: &self.kinds,
             most: i64::try_from(most).unwrap_or(i64::MAX),
@@ -157,27 +163,34 @@ impl<W: World> Inner<W> {
         let (leased, next) =
             store::workflow::lease(self.store.pool(), &wanted, self.options.clock.statement_time()).await?;
         leased.iter().for_each(measure::leased);
-        Ok((leased, next))
+        Ok(Work { leased, asked, next })
     }
 
-    /// Drives one leased workflow and keeps book of its lease. Dropping the future leaves the lease to run out.
-    async fn drive(&self, row: Leased, draining: &CancellationToken) -> Parting {
+    /// Drives one workflow under the lease that was asked for at `asked`, and keeps book of it. Dropping the future leaves
+    /// the lease to run out.
+    async fn drive(&self, row: Leased, asked: Moment, draining: &CancellationToken) -> Parting {
         let (id, token) = (row.id, row.token);
         // BUG: only kinds of the registry are leased.
         let Some(definition) = self.registry.get(&row.kind).cloned() else { return Parting::Ours };
-        let lost = CancellationToken::new();
+        let lease = Arc::new(Lease::new(token, self.options.clock.clone(), self.options.lease, asked));
         measure::held({
             let mut held = self.held();
-            held.insert(id, Held { token, lost: lost.clone() });
+            held.insert(id, Arc::clone(&lease));
             held.len()
         });
+        let kind = definition.kind();
         let run = AssertUnwindSafe(Box::pin(Drive::new(self, definition, row).drive(draining))).catch_unwind();
-        let parting = tokio::select! {
-            parting = run => parting.unwrap_or_else(|_| {
+        let parting = match lease.under(run).await {
+            Some(Ok(parting)) => parting,
+            Some(Err(_)) => {
                 tracing::error!(workflow = %id, "BUG: the engine panicked; the workflow is tried again");
                 Parting::Ours
-            }),
-            () = lost.cancelled() => Parting::Fenced,
+            }
+            None => {
+                measure::fenced(kind);
+                tracing::warn!(workflow = %id, "the lease is over; the run is dropped");
+                Parting::Fenced
+            }
         };
         let ours = {
             let mut held = self.held();
@@ -211,42 +224,34 @@ impl<W: World> Inner<W> {
         Ok(())
     }
 
-    /// Extends every lease at a third of its time, and aborts the runs whose lease is lost, or may be because the
-    /// database could not be reached for as long as a lease lasts.
+    /// Extends every lease at a third of its time, and tells the runs whose lease is lost. Those of which nothing is heard,
+    /// because the database cannot be reached, run out by themselves.
     async fn keep_leases(&self) {
-        let mut answered = Instant::now();
         loop {
             tokio::time::sleep(self.options.lease / 3).await;
-            let held: Vec<_> = self.held().iter().map(|(id, held)| (*id, held.token)).collect();
-            let lost = if held.is_empty() {
-                answered = Instant::now();
+            let held: Vec<_> = self.held().iter().map(|(id, lease)| (*id, lease.token)).collect();
+            if held.is_empty() {
                 continue;
-            } else {
-                let now = self.options.clock.statement_time();
-                store::workflow::heartbeat(self.store.pool(), &held, self.options.lease, now).await
-            };
-            match lost {
-                Ok(lost) => {
-                    answered = Instant::now();
-                    self.abort(&held, |id| lost.contains(&id));
-                }
+            }
+            let (asked, now) = (self.options.clock.moment(), self.options.clock.statement_time());
+            match store::workflow::heartbeat(self.store.pool(), &held, self.options.lease, now).await {
+                Ok(beats) => self.heard(&held, &beats, asked),
                 Err(error) => {
                     tracing::warn!(error = crate::outcome::chain(&error), "leases could not be extended");
-                    if answered.elapsed() >= self.options.lease {
-                        self.abort(&held, |_| true);
-                    }
                 }
             }
         }
     }
 
-    fn abort(&self, asked: &[(WorkflowId, i64)], lost: impl Fn(WorkflowId) -> bool) {
+    fn heard(&self, asked_about: &[(WorkflowId, i64)], beats: &[(WorkflowId, Beat)], asked: Moment) {
         let held = self.held();
-        for (id, token) in asked.iter().filter(|(id, _)| lost(*id)) {
+        for (id, beat) in beats {
             // One that ended while the heartbeat was under way is not lost; it is not held any more either.
-            if let Some(run) = held.get(id).filter(|run| run.token == *token) {
-                tracing::warn!(workflow = %id, "the lease is lost; the run is dropped");
-                run.lost.cancel();
+            let Some(lease) = held.get(id).filter(|lease| asked_about.contains(&(*id, lease.token))) else { continue };
+            match beat {
+                Beat::Extended => lease.extend(asked),
+                Beat::Locked => {}
+                Beat::Lost => lease.lose(),
             }
         }
     }
@@ -316,13 +321,14 @@ impl<W: World> Engine<W> {
         if tokio::time::timeout(self.inner.options.grace, drained).await.is_err() {
             runs.shutdown().await;
         }
-        let left: Vec<_> = self.inner.held().drain().map(|(id, held)| (id, held.token)).collect();
+        let left: Vec<_> = self.inner.held().drain().map(|(id, lease)| (id, lease.token)).collect();
         if !left.is_empty() {
             tracing::warn!(
                 left = left.len(),
                 "steps did not come to their end in time and are handed over as they are"
             );
-            self.inner.hand_back(&left, Duration::ZERO).await;
+            // What they have sent has time to arrive before anybody looks.
+            self.inner.hand_back(&left, margin(self.inner.options.lease)).await;
         }
         beside.shutdown().await;
     }
@@ -335,11 +341,11 @@ impl<W: World> Engine<W> {
             return Some(poll);
         }
         match self.inner.lease(room).await {
-            Ok((leased, next)) => {
+            Ok(Work { leased, asked, next }) => {
                 let full = leased.len() == room;
                 for row in leased {
                     let (inner, shutdown) = (Arc::clone(&self.inner), shutdown.clone());
-                    runs.spawn(async move { inner.drive(row, &shutdown).await });
+                    runs.spawn(async move { inner.drive(row, asked, &shutdown).await });
                 }
                 if full { None } else { Some(next.map_or(poll, |next| next.min(poll))) }
             }
@@ -390,13 +396,19 @@ impl<W: World> Engine<W> {
         }
     }
 
+    /// The engine's time.
+    #[cfg(feature = "harness")]
+    pub(crate) fn now(&self) -> jiff::Timestamp {
+        self.inner.options.clock.now()
+    }
+
     /// Drives one workflow that is due, or moves the time to when one is.
     pub(crate) async fn round(&self, end: jiff::Timestamp) -> store::Result<Round> {
         let inner = &self.inner;
         inner.raise_late().await?;
-        let (leased, next) = inner.lease(1).await?;
+        let Work { leased, asked, next } = inner.lease(1).await?;
         if let Some(row) = leased.into_iter().next() {
-            return Ok(Round::Drove(inner.drive(row, &CancellationToken::new()).await));
+            return Ok(Round::Drove(inner.drive(row, asked, &CancellationToken::new()).await));
         }
         let Some(next) = next else {
             if !store::workflow::any_ready(inner.store.pool(), &inner.kinds).await? {

@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
+use store::workflow::Wanted;
 
 mod tamper;
 
@@ -92,6 +93,10 @@ impl<W: World> Bench<W> {
     fn engine(&self, worker: &str, registry: &Registry<W::Context>) -> Engine<W> {
         let options = Options { worker: worker.to_owned(), ..Options::manual(&self.clock) };
         Engine::new(self.store.clone(), registry.clone(), Arc::clone(&self.world), options)
+    }
+
+    fn kinds(&self) -> Vec<&'static str> {
+        self.registry.kinds().collect()
     }
 
     async fn state(&self, id: WorkflowId) -> State {
@@ -267,52 +272,16 @@ async fn run_case<W: World>(
     shape: Shape,
     id: WorkflowId,
 ) {
-    let end = bench.clock.now().saturating_add(LONG).expect("a time within the calendar");
-    let first = bench.engine("first", tampered);
     match plan.fault() {
         Fault::Killed => {
-            let running = {
-                let first = first.clone();
-                tokio::spawn(async move { first.run_until_idle(LONG).await })
-            };
+            let first = bench.engine("first", tampered);
+            let running = tokio::spawn(async move { first.run_until_idle(LONG).await });
             plan.reached().await;
             running.abort();
             let _ = running.await;
         }
-        Fault::Stolen => {
-            let second = {
-                let (second, clock, plan) =
-                    (bench.engine("second", &bench.registry), bench.clock.clone(), Arc::clone(plan));
-                let store = bench.store.clone();
-                tokio::spawn(async move {
-                    plan.reached().await;
-                    clock.advance(Options::default().lease + Duration::from_millis(1));
-                    // The first worker goes on as soon as the lease is not its own any more; where it stands before its
-                    // effect, only when everything is over.
-                    let running = async { second.run_until_idle(LONG).await };
-                    let taken = async {
-                        let taken = is_taken(&store, id).await;
-                        if plan.point() != Point::Before {
-                            plan.go_on();
-                        }
-                        taken
-                    };
-                    let (ran, taken) = futures_util::future::join(running, taken).await;
-                    plan.go_on();
-                    ran.map(|_| taken)
-                })
-            };
-            let last = loop {
-                let round = first.round(end).await.expect("an engine that runs");
-                if plan.has_fired() {
-                    break round;
-                }
-                assert!(!matches!(round, Round::Idle(_)), "the step was never reached");
-            };
-            if second.await.expect("no panic in the second worker").expect("an engine that runs") {
-                assert_eq!(last, Round::Drove(Parting::Fenced), "a worker without its lease wrote something");
-            }
-        }
+        Fault::Stolen => steal(bench, tampered, plan).await,
+        Fault::Overtaken => overtake(bench, tampered, plan, id).await,
         Fault::Wish => {
             let wish = if shape == Shape::Lifecycle { UNMAKE } else { CANCEL };
             let (plan, store, clock) = (Arc::clone(plan), bench.store.clone(), bench.clock.clone());
@@ -329,27 +298,71 @@ async fn run_case<W: World>(
                 };
                 futures_util::future::join(wished, held_up).await;
             });
-            first.run_until_idle(LONG).await.expect("an engine that runs");
+            bench.engine("first", tampered).run_until_idle(LONG).await.expect("an engine that runs");
             wisher.await.expect("a wish that is written");
         }
         _ => {
-            first.run_until_idle(LONG).await.expect("an engine that runs");
+            bench.engine("first", tampered).run_until_idle(LONG).await.expect("an engine that runs");
         }
     }
     bench.settle().await;
 }
 
-/// Whether another worker took the lease from the first. It cannot while the first's transaction holds the row itself
-/// (it started a child); then the lease, run out or not, is as good as held.
-async fn is_taken(store: &Store, id: WorkflowId) -> bool {
-    for _ in 0..200 {
-        let holder = store::workflow::holder(store.pool(), id).await.expect("a database that answers");
-        if holder.as_deref() != Some("first") {
-            return true;
+/// The lease runs out while the first worker is inside of the step. Where that stands before its effect, it stands still
+/// until another has come to the end of everything; where its transaction may be open, its clock shows it before the
+/// lease can be taken. Either way it is not to do anything more.
+async fn steal<W: World>(bench: &Bench<W>, tampered: &Registry<W::Context>, plan: &Arc<Plan>) {
+    let first = bench.engine("first", tampered);
+    let taking_over = async {
+        plan.reached().await;
+        bench.clock.advance(Options::default().lease + Duration::from_millis(1));
+        if plan.point() == Point::Before {
+            bench.settle().await;
         }
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        plan.go_on();
+    };
+    let (last, ()) = futures_util::future::join(until_fired(&first, plan), taking_over).await;
+    assert_eq!(last, Round::Drove(Parting::Fenced), "a worker whose lease had run out went on");
+    assert!(!plan.has_gone_on(), "a worker whose lease had run out went on inside of its step");
+}
+
+/// Another worker takes the lease, and the first one's clock has not moved since.
+async fn overtake<W: World>(bench: &Bench<W>, tampered: &Registry<W::Context>, plan: &Arc<Plan>, id: WorkflowId) {
+    let behind = ManualClock::starting_at(bench.clock.now());
+    let options = Options { worker: "first".to_owned(), ..Options::manual(&behind) };
+    let first = Engine::new(bench.store.clone(), tampered.clone(), Arc::clone(&bench.world), options);
+    let lease = Options::default().lease + Duration::from_millis(1);
+    let taking_over = async {
+        plan.reached().await;
+        bench.clock.advance_to(behind.now());
+        bench.clock.advance(lease);
+        let wanted = Wanted { kinds: &bench.kinds(), most: i64::MAX, lease, worker: "second" };
+        let taken = store::workflow::lease(bench.store.pool(), &wanted, Some(bench.clock.now())).await;
+        plan.go_on();
+        let (taken, _) = taken.expect("a database that answers");
+        // It cannot be taken while the first one's transaction holds the row itself (it started a child): then the lease,
+        // run out or not, is as good as held.
+        taken.iter().any(|row| row.id == id)
+    };
+    let (last, taken) = futures_util::future::join(until_fired(&first, plan), taking_over).await;
+    if taken {
+        assert_eq!(last, Round::Drove(Parting::Fenced), "a worker without its lease wrote something");
     }
-    false
+    // The second does nothing with it, and it runs out again.
+    bench.clock.advance_to(behind.now());
+    bench.clock.advance(lease);
+}
+
+/// Goes on until the fault has happened; how the drive ended in which it did.
+async fn until_fired<W: World>(engine: &Engine<W>, plan: &Plan) -> Round {
+    let end = engine.now().saturating_add(LONG).expect("a time within the calendar");
+    loop {
+        let round = engine.round(end).await.expect("an engine that runs");
+        if plan.has_fired() {
+            return round;
+        }
+        assert!(!matches!(round, Round::Idle(_)), "the step was never reached");
+    }
 }
 
 /// Writes `target/figures/NAME.json` of the workspace: a flat object of numbers, which `script/test` prints.

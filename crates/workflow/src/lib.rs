@@ -3,7 +3,8 @@
 //! A workflow is a row of PostgreSQL. Its steps run one at a time, each a repeatable pair of `make` and `unmake`. A
 //! *lifecycle* makes a thing, rests as long as the thing lives, and unmakes it backwards; an *action* does something
 //! once. Whoever holds the row's lease drives it; every commit says under which lease it was made, so a worker that
-//! lost its lease without noticing cannot write a word.
+//! lost its lease without noticing cannot write a word. Nor does it go on: it works only while its lease is certainly its
+//! own, by its own clocks.
 //!
 //! - [`Kind`], [`Step`] and [`steps!`] say what a workflow is; [`Definition`] and [`Registry`] collect them.
 //! - [`NewWorkflow`] asks for one inside a verb's transaction; [`wish`] and [`wake`] talk to a running one.
@@ -16,6 +17,7 @@ mod drive;
 mod engine;
 #[cfg(feature = "harness")]
 pub mod harness;
+mod lease;
 mod measure;
 mod outcome;
 mod run;

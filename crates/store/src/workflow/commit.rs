@@ -222,16 +222,27 @@ pub async fn commit(executor: impl PgExecutor<'_>, commit: &Commit<'_>, now: Opt
     })
 }
 
-/// Extends leases; the ids of those that are not the worker's any more. A row that is being committed to at this
-/// moment is left for the next heartbeat: waiting for it could close a circle with a commit that locks two rows.
+/// What became of one lease that was to be extended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beat {
+    /// It lasts its whole length again.
+    Extended,
+    /// Its row is being committed to at this moment. The next heartbeat comes to it: waiting for the row could close a
+    /// circle with a commit that locks two.
+    Locked,
+    /// It is not the worker's any more.
+    Lost,
+}
+
+/// Extends leases.
 pub async fn heartbeat(
     executor: impl PgExecutor<'_>,
     held: &[(WorkflowId, i64)],
     lease: Duration,
     now: Option<Timestamp>,
-) -> Result<Vec<WorkflowId>> {
+) -> Result<Vec<(WorkflowId, Beat)>> {
     let (ids, tokens) = split(held);
-    let rows = sqlx::query_scalar::<_, Uuid>(
+    let rows = sqlx::query_as::<_, (Uuid, bool, bool)>(
         "WITH clock AS MATERIALIZED (SELECT coalesce($4, statement_timestamp()) AS t),
          held AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS held (id, token)),
          free AS MATERIALIZED (
@@ -241,8 +252,9 @@ pub async fn heartbeat(
              UPDATE workflows w SET lease_until = t + make_interval(secs => $3), wake_at = t + make_interval(secs => $3)
              FROM free, clock WHERE w.id = free.id
          )
-         SELECT held.id FROM held LEFT JOIN workflows w ON w.id = held.id AND w.lease_token = held.token
-         WHERE w.id IS NULL",
+         SELECT held.id, w.id IS NOT NULL, free.id IS NOT NULL
+         FROM held LEFT JOIN workflows w ON w.id = held.id AND w.lease_token = held.token
+              LEFT JOIN free ON free.id = held.id",
     )
     .bind(ids)
     .bind(tokens)
@@ -250,7 +262,15 @@ pub async fn heartbeat(
     .bind(now.map(|now| now.to_sqlx()))
     .fetch_all(executor)
     .await?;
-    Ok(rows.into_iter().map(WorkflowId).collect())
+    let beat = |(id, ours, extended): (Uuid, bool, bool)| {
+        let beat = match (ours, extended) {
+            (_, true) => Beat::Extended,
+            (true, false) => Beat::Locked,
+            (false, false) => Beat::Lost,
+        };
+        (WorkflowId(id), beat)
+    };
+    Ok(rows.into_iter().map(beat).collect())
 }
 
 /// Gives leases back; the workflows are due `after` that, and other workers are told.

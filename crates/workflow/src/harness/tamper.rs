@@ -17,8 +17,12 @@ pub(super) enum Fault {
     Lost,
     /// The worker dies, with its lease.
     Killed,
-    /// Another worker takes over while this one is inside of the step.
+    /// The lease runs out while the worker is inside of the step, and another takes over. It goes on when its clock shows
+    /// that.
     Stolen,
+    /// Another worker takes the lease, and this one's clock does not show it: what it does comes too late, and only the
+    /// database keeps it from writing.
+    Overtaken,
     /// The step runs twice in a row.
     Twice,
     /// The step says a final no.
@@ -28,8 +32,8 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Failed, Self::Lost, Self::Killed, Self::Stolen, Self::Twice, Self::Refuse, Self::Wish];
+    pub(super) const ALL: [Self; 8] =
+        [Self::Failed, Self::Lost, Self::Killed, Self::Stolen, Self::Overtaken, Self::Twice, Self::Refuse, Self::Wish];
 }
 
 /// When it goes wrong.
@@ -54,6 +58,7 @@ pub(super) struct Plan {
     fault: Fault,
     point: Point,
     fired: AtomicBool,
+    gone_on: AtomicBool,
     reached: CancellationToken,
     go_on: CancellationToken,
 }
@@ -61,7 +66,8 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn new(direction: Direction, fault: Fault, point: Point) -> Self {
         let (reached, go_on) = (CancellationToken::new(), CancellationToken::new());
-        Self { direction, fault, point, fired: AtomicBool::new(false), reached, go_on }
+        let (fired, gone_on) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { direction, fault, point, fired, gone_on, reached, go_on }
     }
 
     pub(super) fn fault(&self) -> Fault {
@@ -74,6 +80,11 @@ impl Plan {
 
     pub(super) fn has_fired(&self) -> bool {
         self.fired.load(Ordering::SeqCst)
+    }
+
+    /// Whether the step went on that had to wait inside of its fault.
+    pub(super) fn has_gone_on(&self) -> bool {
+        self.gone_on.load(Ordering::SeqCst)
     }
 
     /// Waits until the fault has happened.
@@ -98,8 +109,9 @@ impl Plan {
             Fault::Failed => Err(StepFault::transient("made to fail")),
             Fault::Lost => Err(StepFault::unknown("made to lose its answer")),
             Fault::Killed => std::future::pending().await,
-            Fault::Stolen | Fault::Wish => {
+            Fault::Stolen | Fault::Overtaken | Fault::Wish => {
                 self.go_on.cancelled().await;
+                self.gone_on.store(true, Ordering::SeqCst);
                 Ok(None)
             }
             Fault::Refuse => Ok(Some(Outcome::refuse("made_to_refuse", "made to refuse"))),
@@ -139,7 +151,8 @@ impl<C: Send + Sync + 'static> AnyStep<C> for Tampered<C> {
     /// A refusal that happens once would be forgotten when the step is undone with the one before it; and a worker that
     /// stands still in the transaction of the step before would keep the other one from that step's rows.
     fn weight(&self) -> Weight {
-        let alone = self.plan.as_ref().is_some_and(|plan| matches!(plan.fault, Fault::Refuse | Fault::Stolen));
+        let apart = |plan: &Arc<Plan>| matches!(plan.fault, Fault::Refuse | Fault::Stolen | Fault::Overtaken);
+        let alone = self.plan.as_ref().is_some_and(apart);
         if alone { Weight::Full } else { self.inner.weight() }
     }
 

@@ -213,6 +213,7 @@ async fn a_shutdown_hands_leases_back_at_once() {
     stage.world.tell("x", "make b", [stuck]);
     let mut options = quick("first");
     options.grace = Duration::from_millis(100);
+    options.lease = Duration::from_secs(12);
     let first = run(stage.engine_with(registry(), options));
     let id = stage.begin::<Life>("x").await;
     entered.notified().await;
@@ -222,7 +223,7 @@ async fn a_shutdown_hands_leases_back_at_once() {
     let begin = Instant::now();
     let second = run(stage.engine_with(registry(), quick("second")));
     until("taken over", async || stage.detail(id).await.state == State::Resting).await;
-    assert!(begin.elapsed() < Duration::from_secs(25), "the lease of 30 s was waited for");
+    assert!(begin.elapsed() < Duration::from_secs(10), "the lease of 12 s was waited for");
     assert_eq!(stage.world.calls_of("x"), ["make a", "make b", "make b", "make c"]);
     second.stop().await;
 }
