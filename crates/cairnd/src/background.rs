@@ -44,9 +44,9 @@ pub(crate) fn start(
             checksums::keep_resolved(&database, &token).await;
             Ok(())
         });
-        let (database, token) = (store.clone(), hand_back.clone());
+        let (database, token, kept) = (store.clone(), hand_back.clone(), settings.retention);
         tasks.spawn(async move {
-            housekeeping(&database, &token).await;
+            housekeeping(&database, kept, &token).await;
             Ok(())
         });
         let (database, token) = (store.clone(), hand_back.clone());
@@ -101,8 +101,8 @@ async fn observe(site: Site, region: RegionSlug, hand_back: CancellationToken) {
     loop {
         match cloud::server::observe::region(&site, &region).await {
             Ok(scan) => {
-                if failing || scan.changed > 0 || scan.missing > 0 || scan.moved > 0 {
-                    tracing::info!(%region, guests = scan.guests, changed = scan.changed, missing = scan.missing, moved = scan.moved, "looked");
+                if failing || scan.changed > 0 || scan.missing > 0 || scan.moved > 0 || scan.healed > 0 {
+                    tracing::info!(%region, guests = scan.guests, changed = scan.changed, missing = scan.missing, moved = scan.moved, healed = scan.healed, "looked");
                 }
                 failing = false;
                 if templates_seen.is_none_or(|at| at.elapsed() > TEMPLATES_LOOKED_AT_EVERY) {
@@ -141,9 +141,9 @@ async fn drain(store: &Store, hand_back: &CancellationToken) {
     }
 }
 
-/// Begins backups that are due, deletes those whose time is over, forgets old idempotency keys. Any number of processes
+/// Begins backups that are due, deletes those whose time is over, forgets what ended long ago. Any number of processes
 /// may do so: each unit of it is claimed in its own transaction.
-async fn housekeeping(store: &Store, hand_back: &CancellationToken) {
+async fn housekeeping(store: &Store, kept: Duration, hand_back: &CancellationToken) {
     loop {
         let now = jiff::Timestamp::now();
         match cloud::server::backups::run_due(store, now).await {
@@ -154,8 +154,10 @@ async fn housekeeping(store: &Store, hand_back: &CancellationToken) {
         if let Err(error) = cloud::server::backups::prune(store, now).await {
             tracing::warn!(%error, "old backups cannot be deleted");
         }
-        if let Err(error) = store::idempotency::forget_old(store).await {
-            tracing::warn!(%error, "old idempotency keys cannot be deleted");
+        match cloud::retention::forget(store, now, kept).await {
+            Ok(gone) if gone == cloud::retention::Forgotten::default() => {}
+            Ok(gone) => tracing::debug!(gone.workflows, gone.events, gone.keys, "what ended long ago is forgotten"),
+            Err(error) => tracing::warn!(%error, "what ended long ago cannot be forgotten"),
         }
         tokio::select! {
             () = tokio::time::sleep(KEPT_HOUSE_EVERY) => {}

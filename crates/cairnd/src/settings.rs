@@ -115,6 +115,8 @@ pub(crate) struct Settings {
     pub(crate) work_concurrency: usize,
     /// How long a workflow's lease outlives a worker that died.
     pub(crate) work_lease: std::time::Duration,
+    /// How long workflows that have ended, and events, are kept.
+    pub(crate) retention: std::time::Duration,
     /// Requests that one token may make in an hour.
     pub(crate) requests_per_hour: u32,
     /// Requests that one token may make in a minute.
@@ -161,6 +163,9 @@ impl Settings {
             work_concurrency: number::<u16>(&layers, Key::WorkConcurrency, 16, 1..=1024)?.into(),
             work_lease: std::time::Duration::from_secs(
                 number::<u32>(&layers, Key::WorkLeaseSeconds, 30, 1..=600)?.into(),
+            ),
+            retention: std::time::Duration::from_secs(
+                u64::from(number::<u16>(&layers, Key::RetentionDays, 30, 1..=3650)?) * 24 * 3600,
             ),
             requests_per_hour: number(&layers, Key::LimitsRequestsPerHour, 5000, 1..=u32::MAX)?,
             requests_per_minute: number(&layers, Key::LimitsRequestsPerMinute, 250, 1..=u32::MAX)?,

@@ -44,6 +44,7 @@ pub fn sentence(step: &str, making: bool) -> String {
         "reserve_target" => ("finding another host", "giving the other host's room back"),
         "move_guest" => ("moving to the other host", "looking where the guest is"),
         "record_host" => ("writing the new host down", "leaving the host as it is"),
+        "mend_guest" => ("giving the guest back what it should have", "leaving the guest as it is"),
         "try_connection" => ("trying the connection out", "forgetting the connection"),
         "fetch_template" => ("fetching the image", "keeping the image for others"),
         "find_bytes" => ("looking for the image's bytes", "leaving the image's bytes where they are"),

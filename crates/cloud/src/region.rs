@@ -4,6 +4,6 @@ pub(crate) mod probe;
 mod record;
 mod verbs;
 
-pub(crate) use record::{Watch, record, settings};
+pub(crate) use record::{Policy, record, settings};
 pub use record::{record_hosts, unreachable};
 pub use verbs::{NewRegion, Probe, RegionEdit, connect, edit, remove, test, test_saved};

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use model::ids::{ImageId, InstallationId, RegionSlug, ServerId};
 use model::states::Power;
 use provider::{
-    Begun, FaultKind, GuestKind, GuestPower, GuestRef, GuestSpec, ImageRef, ImageSource, Mark, Provider, Resources,
+    Begun, FaultKind, GuestPower, GuestRef, GuestSpec, ImageRef, ImageSource, Mark, Provider, Resources,
     Sighting, TaskRef,
 };
 use std::collections::HashMap;
@@ -83,7 +83,7 @@ impl Site {
         match self.providers.get(region) {
             Some(provider) => Ok(provider),
             None => Err(Fault::transient(format!("no provider for region {region} in this process"))
-                .told("the region is not connected at the moment")),
+                .told("the region, which is not connected at the moment")),
         }
     }
 
@@ -153,11 +153,11 @@ pub fn seen(sighting: &Sighting) -> Seen {
 pub fn fault(fault: provider::Fault) -> Fault {
     let detail = fault.detail;
     match fault.kind {
-        FaultKind::Transient => Fault::transient(detail).told("the provider is busy; trying again"),
-        FaultKind::Unknown => Fault::unknown(detail).told("the provider's answer was lost; looking again"),
-        FaultKind::Full => Fault::transient(detail).told("the host has no room at the moment; trying again"),
+        FaultKind::Transient => Fault::transient(detail).told("the provider, which is busy at the moment"),
+        FaultKind::Unknown => Fault::unknown(detail).told("the provider, whose answer was lost; looking again"),
+        FaultKind::Full => Fault::transient(detail).told("room on the host"),
         FaultKind::Refused => {
-            Fault::transient(detail).told("the provider refuses; trying again, and your operator can see why")
+            Fault::transient(detail).told("the provider, which refuses at the moment; your operator can see why")
         }
         FaultKind::Bug => Fault::bug(detail),
     }
@@ -241,7 +241,7 @@ pub fn guest_spec(
     let addresses = &attached(site, work, addresses)?;
     let interfaces = crate::server::seed::interfaces(site.installation, work.id, addresses);
     Ok(GuestSpec {
-        kind: GuestKind::Machine,
+        kind: work.guest,
         title: work.name.clone(),
         image: site.image(image),
         resources: resources(work),

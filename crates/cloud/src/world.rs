@@ -25,6 +25,7 @@ pub fn registry() -> Result<Registry<Site>, Misdefined> {
     all.push(crate::server::backups::definition());
     all.push(crate::server::glance::definition());
     all.push(crate::server::migrate::definition());
+    all.push(crate::mend::definition());
     all.push(probe::definition());
     all.push(template::definition());
     Registry::new(all)

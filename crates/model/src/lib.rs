@@ -8,6 +8,7 @@ pub mod backup;
 pub mod catalogue;
 pub mod checksum;
 pub mod cloud_init;
+pub mod healing;
 pub mod ids;
 pub mod image_url;
 pub mod money;

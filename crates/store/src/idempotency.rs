@@ -9,6 +9,9 @@ use model::ids::TeamId;
 use sha2::{Digest, Sha256};
 use sqlx::Row as _;
 
+/// Keys that are forgotten at once.
+pub const BATCH: i64 = 10_000;
+
 /// What became of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
@@ -79,10 +82,15 @@ pub async fn settle(tx: &mut Tx, team: TeamId, key: &str, resources: &[i32], act
     Ok(())
 }
 
-/// Forgets keys that are older than a day. Run now and then by a worker; answers how many went.
+/// Forgets keys that are older than a day, [`BATCH`] of them at most. Run now and then by an observer; answers how many
+/// went.
 pub async fn forget_old(store: &Store) -> Result<u64> {
-    let gone = sqlx::query("DELETE FROM idempotency_keys WHERE created_at < now() - interval '1 day'")
-        .execute(store.pool())
-        .await?;
+    let gone = sqlx::query(
+        "DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM idempotency_keys WHERE created_at < now() - interval '1 day' LIMIT $1 FOR UPDATE SKIP LOCKED))",
+    )
+    .bind(BATCH)
+    .execute(store.pool())
+    .await?;
     Ok(gone.rows_affected())
 }

@@ -33,11 +33,13 @@ pub mod probes;
 pub mod quota;
 pub mod readiness;
 pub mod regions;
+pub mod retention;
 mod rows;
 pub mod servers;
 pub mod storages;
 pub mod strangers;
 pub mod tags;
+pub mod teams;
 pub mod templates;
 pub mod tenancy;
 #[cfg(feature = "testing")]

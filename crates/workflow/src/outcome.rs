@@ -181,8 +181,8 @@ impl Fault {
         Self { kind, detail: detail.into(), told: None, after: None }
     }
 
-    /// Adds the words that the tenant sees while the engine tries again, without a full stop: "the host does not
-    /// answer".
+    /// Adds the words that the tenant sees while the engine tries again, without a full stop. They complete "waiting for
+    /// …": "the host, which does not answer".
     #[must_use]
     pub fn told(mut self, sentence: impl Into<Cow<'static, str>>) -> Self {
         self.told = Some(sentence.into());

@@ -6,6 +6,7 @@ use crate::v2::shapes::Shapes;
 use axum::extract::State;
 use cloud::progress::{sentence, step_names};
 use model::ids::ActionId;
+use store::actions::Action;
 use store::workflow::{Detail, State as Stands};
 use wire::cloud::{ActionDetailResponse, Direction, RefusalBody, StepState, Workflow, WorkflowState, WorkflowStep};
 
@@ -22,8 +23,22 @@ pub(super) async fn show(
     let shapes = Shapes::of(&api).await?;
     let mut tx = api.store().tenant(caller.team).await?;
     let action = store::actions::get(&mut tx, caller.team, id).await?.ok_or_else(Problem::not_found)?;
-    let detail = store::workflow::detail(&mut *tx, action.workflow).await?.ok_or_else(Problem::not_found)?;
-    Ok(Json(ActionDetailResponse { workflow: workflow(&detail), action: shapes.action(action) }))
+    let detail = store::workflow::detail(&mut *tx, action.workflow).await?;
+    let workflow = detail.map_or_else(|| forgotten(&action), |detail| workflow(&detail));
+    Ok(Json(ActionDetailResponse { workflow, action: shapes.action(action) }))
+}
+
+/// Steps are kept for a while (`retention.days`), actions for good: of an old one only its end is known.
+fn forgotten(action: &Action) -> Workflow {
+    Workflow {
+        direction: Direction::Make,
+        state: if action.error.is_some() { WorkflowState::Refused } else { WorkflowState::Completed },
+        sentence: action.error.clone().unwrap_or_else(|| "done; its steps are not kept any more".to_owned()),
+        progress: None,
+        steps: Vec::new(),
+        deadline: None,
+        refusal: None,
+    }
 }
 
 fn workflow(detail: &Detail) -> Workflow {

@@ -19,6 +19,7 @@ pub(crate) enum Key {
     QemuNetworking,
     WorkConcurrency,
     WorkLeaseSeconds,
+    RetentionDays,
     LimitsRequestsPerHour,
     LimitsRequestsPerMinute,
     LogFormat,
@@ -27,7 +28,7 @@ pub(crate) enum Key {
 
 impl Key {
     /// Every setting there is.
-    pub(crate) const ALL: [Key; 20] = [
+    pub(crate) const ALL: [Key; 21] = [
         Key::DataDir,
         Key::DatabaseUrl,
         Key::DatabaseConnections,
@@ -44,6 +45,7 @@ impl Key {
         Key::QemuNetworking,
         Key::WorkConcurrency,
         Key::WorkLeaseSeconds,
+        Key::RetentionDays,
         Key::LimitsRequestsPerHour,
         Key::LimitsRequestsPerMinute,
         Key::LogFormat,
@@ -69,6 +71,7 @@ impl Key {
             Key::QemuNetworking => "qemu.networking",
             Key::WorkConcurrency => "work.concurrency",
             Key::WorkLeaseSeconds => "work.lease_seconds",
+            Key::RetentionDays => "retention.days",
             Key::LimitsRequestsPerHour => "limits.requests_per_hour",
             Key::LimitsRequestsPerMinute => "limits.requests_per_minute",
             Key::LogFormat => "log.format",

@@ -1,5 +1,6 @@
 //! What a look at a region says of its hosts, and what it means when looking fails.
 
+use model::healing::Healing;
 use model::ids::RegionSlug;
 use model::placement::{Overcommit, Resources};
 use provider::{Capabilities, Inventory};
@@ -20,6 +21,8 @@ pub(crate) struct Policy {
     overcommit: Overcommit,
     /// Of what operators are told.
     pub(crate) watch: Watch,
+    /// What is put right by itself.
+    pub(crate) heal: Healing,
 }
 
 /// Of what operators are told beside what is always wrong.

@@ -1,8 +1,11 @@
 //! Drift: what a region is and what the books say of it, compared. What is wrong is told to operators; what has been
 //! mended is taken back.
 
-use crate::region::Watch;
+pub(super) mod heal;
+
+use crate::region::Policy;
 use crate::site::{self, Site};
+use model::healing::Heal;
 use model::ids::{RegionSlug, ServerId};
 use model::states::Power;
 use provider::{GuestPower, Inventory, Resources, Sighting};
@@ -17,6 +20,7 @@ const KINDS: &[&str] = &[
     "guest_lost",
     "guest_edited",
     "guest_stopped",
+    "heal_given_up",
     "guest_number_taken",
     "guest_without_server",
     "host_offline",
@@ -55,7 +59,7 @@ fn has_what_it_should(server: &Watched, has: Resources) -> bool {
 }
 
 /// What is wrong with a server that was looked at.
-pub(super) fn of_server(server: &Watched, found: Option<&Sighting>, watch: Watch) -> Vec<Alarm> {
+pub(super) fn of_server(server: &Watched, found: Option<&Sighting>, policy: &Policy) -> Vec<Alarm> {
     let subject = super::life::subject(server.id);
     let Some(sighting) = found else {
         let message = format!("the guest of server {} is not at its provider any more", server.id);
@@ -68,13 +72,18 @@ pub(super) fn of_server(server: &Watched, found: Option<&Sighting>, watch: Watch
     let mut alarms = Vec::new();
     let has = sighting.resources;
     if !has_what_it_should(server, has) {
+        let then = match policy.heal.what {
+            Heal::All if sighting.power == GuestPower::Running => "; it is put right when it is next stopped",
+            _ => "",
+        };
         let message = format!(
-            "the guest of server {} was changed at its provider: it has {} vCPUs, {} MiB and {} GB, and should have {}, {} and {}",
+            "the guest of server {} was changed at its provider: it has {} vCPUs, {} MiB and {} GB, and should have {}, {} and \
+             {}{then}",
             server.id, has.vcpus, has.memory_mib, has.disk_gb, server.vcpus, server.memory_mib, server.disk_gb
         );
         alarms.push(alarm(Severity::Warning, "guest_edited", subject.clone(), message));
     }
-    if watch.stopped && server.wanted_power == Power::On && sighting.power == GuestPower::Stopped {
+    if policy.watch.stopped && server.wanted_power == Power::On && sighting.power == GuestPower::Stopped {
         let message = format!("server {} is stopped, and nobody asked for that here", server.id);
         alarms.push(alarm(Severity::Warning, "guest_stopped", subject, message));
     }

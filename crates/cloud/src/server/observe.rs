@@ -4,13 +4,16 @@
 //! everything ([`region`]) and writes through the same function, under generations drawn before looking. What is as it was
 //! costs one statement for all of it; only changes cost one each.
 
+use super::drift::heal::Healed;
 use super::drift::{self, Alarm};
 use crate::site::{self, Site};
+use jiff::Timestamp;
+use model::healing::Healing;
 use model::ids::{RegionSlug, ServerId};
 use provider::{Guest, GuestRef, Inventory, Provider, Sighting};
 use std::collections::{HashMap, HashSet};
-use store::Tx;
 use store::servers::{Seen, Watched};
+use store::{Store, Tx};
 use workflow::Fault;
 
 /// Writes what a step saw just now.
@@ -30,11 +33,19 @@ pub struct Scan {
     pub missing: usize,
     /// Servers that were found on another host.
     pub moved: usize,
+    /// Servers that are being put right.
+    pub healed: usize,
 }
 
 /// Looks at a whole region: hosts, storages, strangers, then guests. What drifted raises alerts; where a guest was moved,
-/// the books follow; nothing else is repaired behind its tenant's back.
+/// the books follow; what else is put right, the region's rule says (`model::healing`). A guest that was deleted is told
+/// and never made again.
 pub async fn region(site: &Site, region: &RegionSlug) -> Result<Scan, Fault> {
+    region_at(site, region, Timestamp::now()).await
+}
+
+/// The same at a time that the caller says: how often a server is put right within an hour goes by it.
+pub async fn region_at(site: &Site, region: &RegionSlug, now: Timestamp) -> Result<Scan, Fault> {
     let provider = site.provider(region)?;
     let mut tx = site.store.begin().await?;
     let generation = store::servers::next_generation(&mut tx).await?;
@@ -54,7 +65,7 @@ pub async fn region(site: &Site, region: &RegionSlug) -> Result<Scan, Fault> {
     tx.commit().await.map_err(store::Error::from)?;
     store::regions::record_connected(&site.store, region).await?;
 
-    compare(site, region, generation, &expected, &inventory).await
+    compare(site, region, generation, &expected, &inventory, now).await
 }
 
 /// How many guests are looked at one by one in a look at most. More than that do not change between two looks, but when
@@ -67,6 +78,7 @@ async fn compare(
     generation: i64,
     expected: &[Watched],
     inventory: &Inventory,
+    now: Timestamp,
 ) -> Result<Scan, Fault> {
     let provider = site.provider(region)?;
     let mut found: HashMap<ServerId, Sighting> =
@@ -109,13 +121,22 @@ async fn compare(
         }
     }
     let orphans = orphans(&*provider, site, expected, inventory).await?;
+    let policy = {
+        let mut tx = site.store.begin().await?;
+        crate::region::settings(&mut tx, region).await?
+    };
+    let here = expected.iter().filter(|server| looked_at.contains(&server.id));
+    let there = here.filter_map(|server| Some((server, found.get(&server.id)?)));
+    // What is on a host that does not answer is not known, and cannot be put right.
+    let reached = there.filter(|(_, sighting)| !offline.contains(sighting.guest.host.as_str()));
+    let given_up = heal(site, reached, policy.heal, now, &mut scan).await?;
     let mut tx = site.store.begin().await?;
     store::servers::touch_seen(&mut tx, &unchanged, generation).await?;
-    let policy = crate::region::settings(&mut tx, region).await?;
     let mut alarms: Vec<Alarm> = Vec::new();
     for server in expected.iter().filter(|server| looked_at.contains(&server.id)) {
-        alarms.extend(drift::of_server(server, found.get(&server.id), policy.watch));
+        alarms.extend(drift::of_server(server, found.get(&server.id), &policy));
     }
+    alarms.extend(given_up);
     alarms.extend(drift::of_numbers(expected, inventory));
     alarms.extend(orphans.iter().map(|sighting| drift::of_orphan(region, sighting)));
     alarms.extend(drift::of_region(region, inventory));
@@ -126,6 +147,31 @@ async fn compare(
     drift::tell(&mut tx, region, &looked_at, &alarms).await?;
     tx.commit().await.map_err(store::Error::from)?;
     Ok(scan)
+}
+
+/// Puts right what the rule allows; what it gives up.
+async fn heal<'a>(
+    site: &Site,
+    servers: impl Iterator<Item = (&'a Watched, &'a Sighting)>,
+    rule: Healing,
+    now: Timestamp,
+    scan: &mut Scan,
+) -> Result<Vec<Alarm>, Fault> {
+    let mut given_up = Vec::new();
+    for (server, sighting) in servers {
+        match drift::heal::heal(site, server, sighting, rule, now).await? {
+            Healed::Left => {}
+            Healed::Begun => scan.healed += 1,
+            Healed::GivenUp(alarm) => given_up.push(alarm),
+        }
+    }
+    Ok(given_up)
+}
+
+/// Forgets what was put right so long ago that no rule looks back to it.
+pub(crate) async fn forget_heals(store: &Store, now: Timestamp) -> crate::Result<()> {
+    drift::heal::forget(store, now).await?;
+    Ok(())
 }
 
 /// What one look at one guest said.

@@ -5,6 +5,7 @@ mod backups;
 mod changes;
 mod create;
 mod everywhere;
+mod heals;
 mod orders;
 mod place;
 mod read;
@@ -22,6 +23,7 @@ pub use create::{
     size,
 };
 pub use everywhere::{Placed, Where, everywhere};
+pub use heals::{Idle, forget_heals, healed, idle};
 pub use orders::{DestroyOrder, Going, destroy_order, order_destroy};
 pub use place::{
     Candidate, candidates, confirm, follow, place, release_target, reserve_target, stands_on, target, unplace,

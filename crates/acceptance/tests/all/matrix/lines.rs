@@ -1,6 +1,7 @@
 //! One line a workflow: what is asked for before it can begin, and what begins it.
 
 use super::lab::{BASE, Lab};
+use cloud::mend::Mend;
 use cloud::server::glance::{Glance, GlanceInput, View};
 use cloud::server::wishes::{Wish, ask};
 use model::ids::{ServerId, WorkflowId};
@@ -39,6 +40,7 @@ pub(super) enum Ask {
     Migrate,
     Glance,
 }
+    Mend,
 
 const fn line(kind: &'static str, before: &'static [Ask], ask: Ask) -> Line {
     Line { kind, before, ask }
@@ -64,6 +66,7 @@ pub(super) const LINES: &[Line] = &[
     line("server.backups", &[Ask::Create], Ask::Backups),
     line("server.glance", &[Ask::Create], Ask::Glance),
 ];
+    line("server.mend", &[Ask::Create, Ask::PowerOff], Ask::Mend),
 
 impl Ask {
     /// Asks, as a tenant or an operator does; the workflow that it begins or turns round.
@@ -105,6 +108,7 @@ impl Ask {
             }
             Self::Glance => return Ok(glance(lab, server).await),
             Self::PowerOn => Wish::PowerOn,
+            Self::Mend => return Ok(mend(lab, server).await),
             Self::PowerOff => Wish::PowerOff,
             Self::Shutdown => Wish::Shutdown,
             Self::Reboot => Wish::Reboot,
@@ -135,6 +139,18 @@ async fn glance(lab: &Lab, server: ServerId) -> WorkflowId {
 }
 
 #[test]
+/// No request begins it either: the observer does.
+async fn mend(lab: &Lab, server: ServerId) -> WorkflowId {
+    let life = lab.life(server).await;
+    let new = NewWorkflow::of::<Mend>(cloud::server::life::subject(server), &ServerInput { server });
+    let new = new.team(lab.caller.team).parent(life);
+    let id = new.id();
+    let mut tx = lab.store().begin().await.unwrap();
+    new.insert(&mut tx).await.unwrap();
+    tx.commit().await.unwrap();
+    id
+}
+
 fn every_workflow_of_servers_has_a_line() {
     let registry = cloud::registry().unwrap();
     let without: Vec<&str> = registry

@@ -67,7 +67,7 @@ impl Lab {
         let [guest] = &guests[..] else { panic!("not one guest: {guests:?}") };
         assert_eq!(guest.node, host, "the books name another host");
         let wanted = match ask {
-            Ask::PowerOff | Ask::Shutdown | Ask::Resize => "stopped",
+            Ask::PowerOff | Ask::Shutdown | Ask::Resize | Ask::Mend => "stopped",
             Ask::Migrate => guest.status.as_str(),
             _ => "running",
         };

@@ -1,0 +1,48 @@
+//! Forgetting: what has ended is kept for as long as the operator says, and no longer. Resources, actions, usage, audits
+//! and alerts are not touched: they are records, not traces.
+
+use crate::Result;
+use crate::server::observe;
+use jiff::{SignedDuration, Timestamp};
+use store::Store;
+use std::time::Duration;
+
+/// Rows that one statement deletes: no lock and no write-ahead burst is long.
+const BATCH: i64 = 1000;
+/// Statements of one kind in one go; the rest has its turn in the next.
+const ROUNDS: u32 = 20;
+
+/// How much was forgotten.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Workflows that had ended.
+    pub workflows: u64,
+    /// Events.
+    pub events: u64,
+    /// Idempotency keys, which are good for a day whatever is kept.
+    pub keys: u64,
+}
+
+/// Forgets what ended or happened longer than `kept` before `now`. Any number of processes may do so at once.
+pub async fn forget(store: &Store, now: Timestamp, kept: Duration) -> Result<Forgotten> {
+    let kept = SignedDuration::try_from(kept).unwrap_or(SignedDuration::MAX);
+    let before = now.checked_sub(kept).unwrap_or(Timestamp::MIN);
+    let mut forgotten = Forgotten::default();
+    for _ in 0..ROUNDS {
+        let gone = store::retention::forget_workflows(store, before, BATCH).await?;
+        forgotten.workflows += gone;
+        if gone == 0 {
+            break;
+        }
+    }
+    for _ in 0..ROUNDS {
+        let gone = store::retention::forget_events(store, before, BATCH).await?;
+        forgotten.events += gone;
+        if gone == 0 {
+            break;
+        }
+    }
+    forgotten.keys = store::idempotency::forget_old(store).await?;
+    observe::forget_heals(store, now).await?;
+    Ok(forgotten)
+}
