@@ -3,6 +3,7 @@
 use super::lab::{BASE, Lab};
 use cloud::mend::Mend;
 use cloud::server::glance::{Glance, GlanceInput, View};
+use cloud::server::life::ServerInput;
 use cloud::server::wishes::{Wish, ask};
 use model::ids::{ServerId, WorkflowId};
 use serde_json::json;
