@@ -41,6 +41,7 @@ impl Shown for Server {
             ("ID", self.id.to_string()),
             ("NAME", self.name.clone()),
             ("STATUS", self.status.to_string()),
+            ("KIND", Some(cloud.kind).filter(|kind| kind != "machine").unwrap_or_default()),
             ("STATE", cloud.state),
             ("LAST ERROR", cloud.last_error.unwrap_or_default()),
             ("SSH", cloud.ssh.map(|ssh| format!("{}@{} port {}", ssh.user, ssh.host, ssh.port)).unwrap_or_default()),
@@ -52,7 +53,7 @@ impl Shown for Server {
             ("FEATURES", self.features.join(", ")),
             ("CREATED", self.created_at.to_string()),
         ];
-        lines.retain(|(name, value)| !value.is_empty() || !matches!(*name, "STATE" | "LAST ERROR" | "SSH"));
+        lines.retain(|(name, value)| !value.is_empty() || !matches!(*name, "KIND" | "STATE" | "LAST ERROR" | "SSH"));
         lines
     }
 }

@@ -68,7 +68,7 @@ fn scenario() -> Scenario {
     }
 }
 
-/// Its entry in the catalogue. The image is as simulated as the cluster that fetches it.
+/// Its entry in the catalogue. The images are as simulated as the cluster that fetches it.
 fn entry(simulator: &Simulator, secret: &Path) -> String {
     let listed = |values: Vec<&str>| values.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(", ");
     let entries = listed(simulator.entries.iter().map(|entry| entry.url.as_str()).collect());
@@ -105,6 +105,16 @@ url = "https://images.example.invalid/debian-12.qcow2"
 checksum = "sha256:{zeros}"
 min_disk_gb = 4
 default_user = "debian"
+
+[[image]]
+slug = "debian-12-container-simulated"
+name = "12 container (simulated)"
+distribution = "Debian"
+description = "For containers on the simulated cluster of the region demo only."
+url = "https://images.example.invalid/debian-12.tar.zst"
+checksum = "sha256:{zeros}"
+min_disk_gb = 1
+default_user = "root"
 "#
     )
 }

@@ -7,6 +7,7 @@ use crate::checksum::Checksum;
 use crate::ids::{RegionSlug, SizeSlug};
 use crate::money::Money;
 use crate::names::{ImageName, Slug};
+use crate::states::GuestKind;
 use crate::placement::{Headroom, Overcommit, Preference, Weights};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -266,7 +267,8 @@ pub struct Image {
     /// A sentence for people.
     #[serde(default)]
     pub description: String,
-    /// Where it is fetched from: `https://…`, or `http://…` with a `checksum`. A qcow2 or raw disk.
+    /// Where it is fetched from: `https://…`, or `http://…` with a `checksum`. A qcow2 or raw disk, of which virtual
+    /// machines are made; or a `.tar.zst`, `.tar.xz` or `.tar.gz` of a root file system, of which containers are.
     #[serde(default)]
     pub url: Option<String>,
     /// What the bytes hash to.
@@ -316,6 +318,11 @@ pub enum Source<'a> {
 }
 
 impl Image {
+    /// What is made of it.
+    pub fn guest(&self) -> GuestKind {
+        self.url.as_deref().or(self.file.as_deref()).map_or(GuestKind::Machine, GuestKind::made_of)
+    }
+
     /// Where it comes from, or what is wrong with what the entry says about it.
     ///
     /// # Errors

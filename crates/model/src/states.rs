@@ -99,3 +99,51 @@ words!(
         Custom = "custom",
     }
 );
+
+words!(
+    /// What kind of machine a guest is. The image that a server is made from says it.
+    GuestKind {
+        /// A virtual machine with its own kernel (QEMU).
+        Machine = "machine",
+        /// A system container on the host's kernel (LXC).
+        Container = "container",
+    }
+);
+
+impl Default for GuestKind {
+    fn default() -> Self {
+        Self::Machine
+    }
+}
+
+/// What archives of a container's root file system end in.
+const ARCHIVES: [&str; 5] = [".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".tar.bz2"];
+
+impl GuestKind {
+    /// What is made of the image at this address (a URL or a path): of a disk a machine, of an archive of files a container.
+    pub fn made_of(address: &str) -> Self {
+        if archive_extension(address).is_some() { Self::Container } else { Self::Machine }
+    }
+}
+
+/// What an address ends in, if it is an archive's. What a URL has behind `?` and `#` does not count.
+pub fn archive_extension(address: &str) -> Option<&'static str> {
+    let path = address.split(['?', '#']).next().unwrap_or_default();
+    ARCHIVES.into_iter().find(|extension| path.ends_with(extension))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_becomes_a_container_and_a_disk_a_machine() {
+        for address in ["https://a.example/debian-12-standard_12.7-1_amd64.tar.zst", "/x/root.tar.xz?a=b", "b.tar.gz#c"] {
+            assert_eq!(GuestKind::made_of(address), GuestKind::Container, "{address}");
+        }
+        for address in ["https://a.example/debian.qcow2", "https://a.example/x.qcow2?of=y.tar.gz", "disk.raw.xz", ""] {
+            assert_eq!(GuestKind::made_of(address), GuestKind::Machine, "{address}");
+        }
+        assert_eq!(archive_extension("a.tar.xz"), Some(".tar.xz"));
+    }
+}

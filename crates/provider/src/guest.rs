@@ -2,6 +2,7 @@
 
 use crate::{ImageRef, NetworkRef, TaskRef};
 use model::ids::{InstallationId, ServerId};
+pub use model::states::GuestKind;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
@@ -23,17 +24,6 @@ pub struct GuestRef {
     pub name: String,
     /// Our mark.
     pub mark: Mark,
-}
-
-/// What kind of machine a guest is.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GuestKind {
-    /// A virtual machine with its own kernel (QEMU).
-    #[default]
-    Machine,
-    /// A system container on the host's kernel (LXC).
-    Container,
 }
 
 /// What a guest has of the host.

@@ -6,7 +6,7 @@ use crate::{Result, Tx};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
 use model::ids::{ImageId, RegionSlug, ServerId, TeamId, WorkflowId};
-use model::states::ImageKind;
+use model::states::{GuestKind, ImageKind};
 use sqlx::{PgConnection, Row as _};
 
 mod read;
@@ -41,12 +41,12 @@ pub struct NewCopy<'a> {
     pub expires_at: Option<Timestamp>,
 }
 
-/// Writes a copy down as pending. Distribution and default user are those of the server's own image.
+/// Writes a copy down as pending. Distribution, default user and what is made of it are those of the server's own image.
 pub async fn insert_copy(tx: &mut Tx, new: &NewCopy<'_>) -> Result<ImageId> {
     let id: i32 = sqlx::query_scalar(
         "INSERT INTO images (team_id, name, distribution, kind, status, source, default_user, min_disk_gb, regions, server_id,
-                             expires_at)
-         SELECT $1, $3, i.distribution, $4, 'pending', '\"snapshot\"', i.default_user, $5, ARRAY[$6], s.id, $7
+                             expires_at, guest)
+         SELECT $1, $3, i.distribution, $4, 'pending', '\"snapshot\"', i.default_user, $5, ARRAY[$6], s.id, $7, i.guest
          FROM servers s JOIN images i ON i.id = s.image_id WHERE s.id = $2 AND s.team_id = $1
          RETURNING id",
     )
@@ -75,6 +75,8 @@ pub struct NewCustom<'a> {
     pub distribution: &'a str,
     /// `provider::ImageSource` as JSON.
     pub source: &'a serde_json::Value,
+    /// What is made of it.
+    pub guest: GuestKind,
     /// Where it is fetched to.
     pub region: &'a RegionSlug,
     /// Tags, made where they do not exist.
@@ -85,8 +87,8 @@ pub struct NewCustom<'a> {
 pub async fn insert_custom(tx: &mut Tx, new: &NewCustom<'_>) -> Result<ImageId> {
     let id: i32 = sqlx::query_scalar(
         "WITH image AS (
-             INSERT INTO images (team_id, name, description, distribution, kind, status, source, min_disk_gb, regions)
-             VALUES ($1, $2, $3, $4, 'custom', 'NEW', $5, 0, ARRAY[$6]) RETURNING id
+             INSERT INTO images (team_id, name, description, distribution, kind, status, source, min_disk_gb, regions, guest)
+             VALUES ($1, $2, $3, $4, 'custom', 'NEW', $5, 0, ARRAY[$6], $8) RETURNING id
          ), tag AS (
              INSERT INTO tags (team_id, name) SELECT $1, unnest($7::text[]) ON CONFLICT DO NOTHING
          ), tagging AS (
@@ -102,6 +104,7 @@ pub async fn insert_custom(tx: &mut Tx, new: &NewCustom<'_>) -> Result<ImageId> 
     .bind(new.source)
     .bind(new.region.as_str())
     .bind(new.tags)
+    .bind(new.guest.as_str())
     .fetch_one(&mut **tx)
     .await?;
     Ok(ImageId(id))
@@ -281,7 +284,7 @@ pub async fn choose(tx: &mut Tx, team: TeamId, choice: &ImageChoice) -> Result<O
         ImageChoice::Slug(slug) => (None, Some(slug.as_str())),
     };
     let row = sqlx::query(
-        "SELECT id, kind, status, regions, min_disk_gb FROM images
+        "SELECT id, kind, guest, status, regions, min_disk_gb FROM images
          WHERE (id = $2 OR slug = $3) AND deleted_at IS NULL AND (team_id IS NULL OR team_id = $1)",
     )
     .bind(team.0)
@@ -293,6 +296,7 @@ pub async fn choose(tx: &mut Tx, team: TeamId, choice: &ImageChoice) -> Result<O
         Ok(Image {
             id: ImageId(row.try_get("id")?),
             kind: row.word("kind")?,
+            guest: row.word("guest")?,
             status: row.word("status")?,
             regions: row.try_get("regions")?,
             min_disk_gb: row.try_get("min_disk_gb")?,

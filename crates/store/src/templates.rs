@@ -32,6 +32,7 @@ pub struct Template {
 const FROM: &str = "
     FROM regions r JOIN images i ON i.team_id IS NULL AND i.slug IS NOT NULL AND i.deleted_at IS NULL
          AND (i.regions IS NULL OR r.slug = ANY (i.regions))
+         AND (i.guest = 'machine' OR (r.capabilities -> 'containers')::boolean)
     LEFT JOIN region_images b ON b.region = r.slug AND b.image_id = i.id
     WHERE r.removed_at IS NULL AND ($1::text IS NULL OR r.slug = $1) ";
 
@@ -85,8 +86,10 @@ pub async fn record(tx: &mut Tx, region: &RegionSlug, image: ImageId, stored_byt
 /// Whether an image of the catalogue is on offer in a region.
 pub async fn offered(tx: &mut Tx, region: &RegionSlug, image: ImageId) -> Result<bool> {
     Ok(sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM images WHERE id = $2 AND team_id IS NULL AND deleted_at IS NULL
-             AND status = 'available' AND slug IS NOT NULL AND (regions IS NULL OR $1 = ANY (regions)))",
+        "SELECT EXISTS (SELECT FROM images i JOIN regions r ON r.slug = $1
+             WHERE i.id = $2 AND i.team_id IS NULL AND i.deleted_at IS NULL AND i.status = 'available'
+               AND i.slug IS NOT NULL AND (i.regions IS NULL OR $1 = ANY (i.regions))
+               AND (i.guest = 'machine' OR (r.capabilities -> 'containers')::boolean))",
     )
     .bind(region.as_str())
     .bind(image.0)
@@ -97,8 +100,10 @@ pub async fn offered(tx: &mut Tx, region: &RegionSlug, image: ImageId) -> Result
 /// The images of the catalogue that are on offer in a region.
 pub async fn listed(store: &Store, region: &RegionSlug) -> Result<Vec<ImageId>> {
     let ids: Vec<i32> = sqlx::query_scalar(
-        "SELECT id FROM images WHERE team_id IS NULL AND deleted_at IS NULL AND slug IS NOT NULL AND status <> 'NEW'
-           AND (regions IS NULL OR $1 = ANY (regions)) ORDER BY id",
+        "SELECT i.id FROM images i JOIN regions r ON r.slug = $1
+         WHERE i.team_id IS NULL AND i.deleted_at IS NULL AND i.slug IS NOT NULL AND i.status <> 'NEW'
+           AND (i.regions IS NULL OR $1 = ANY (i.regions))
+           AND (i.guest = 'machine' OR (r.capabilities -> 'containers')::boolean) ORDER BY i.id",
     )
     .bind(region.as_str())
     .fetch_all(store.pool())

@@ -9,6 +9,11 @@ use utoipa::ToSchema;
 /// What Cairn says about a server beyond the API it is compatible with.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct ServerCloud {
+    /// What it is: `machine`, a virtual machine, or `container`. The image decides. More words may come; empty: an older
+    /// server does not say.
+    #[serde(default)]
+    #[schema(required)]
+    pub kind: String,
     /// How to log in; `null` until that is known.
     #[schema(required)]
     pub ssh: Option<SshEndpoint>,

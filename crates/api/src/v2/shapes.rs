@@ -193,5 +193,6 @@ fn extension(server: &Server) -> ServerCloud {
         (true, None, false) => "is not at its provider any more",
         (true, _, true) => "is being worked on",
     };
-    ServerCloud { ssh, state: state.to_owned(), last_error: None, incarnation: server.incarnation.clone() }
+    let kind = server.image.guest.as_str().to_owned();
+    ServerCloud { kind, ssh, state: state.to_owned(), last_error: None, incarnation: server.incarnation.clone() }
 }

@@ -144,6 +144,7 @@ pub(crate) fn server(id: i32, name: &str, status: &str) -> Value {
         tags: vec!["web".into()],
         vpc_uuid: None,
         cloud: Some(ServerCloud {
+            kind: "machine".into(),
             ssh: Some(SshEndpoint { host: "127.0.0.1".into(), port: 40022, user: "debian".into() }),
             state: "running".into(),
             last_error: None,

@@ -9,8 +9,8 @@ use model::image_url::{ImageUrl, Reach};
 use model::names::{ImageName, TagName};
 use model::quota::{self, Amounts, Ask};
 use model::refusal::{Code, Refusal};
-use model::states::{ImageKind, ImageStatus};
-use provider::ImageSource;
+use model::states::{GuestKind, ImageKind, ImageStatus};
+use provider::{Capabilities, ImageSource};
 use serde_json::json;
 use store::images::{Change, Entry, NewCustom};
 use store::servers::ImageChoice;
@@ -62,6 +62,12 @@ pub async fn bring(store: &Store, caller: &Caller, request: &BringImage, reach: 
     let mut tx = store.tenant(caller.team).await?;
     known_region(&mut tx, &region).await?;
     admit_one_more(&mut tx, caller.team).await?;
+    let guest = GuestKind::made_of(url.as_str());
+    if guest == GuestKind::Container {
+        let capabilities = store::servers::capabilities(&mut tx, &region).await?;
+        let capabilities: Capabilities = serde_json::from_value(capabilities).unwrap_or_default();
+        crate::server::containers::check_region(&region, capabilities, "url")?;
+    }
     let source = ImageSource::Url { url: url.as_str().to_owned(), checksum: None };
     let source = serde_json::to_value(source).map_err(|error| Error::Bug(format!("an image source: {error}")))?;
     let new = NewCustom {
@@ -70,6 +76,7 @@ pub async fn bring(store: &Store, caller: &Caller, request: &BringImage, reach: 
         description,
         distribution: distribution(request.distribution.as_deref()).as_str(),
         source: &source,
+        guest,
         region: &region,
         tags: &tags,
     };

@@ -198,6 +198,7 @@ fn fit(request: &CreateServers, ground: Ground) -> Result<Fit> {
     let keys = chosen_keys(&request.keys, &ground.keys)?;
     let vpc = fit_vpc(request, ground.vpc, &region)?;
     let capabilities: Capabilities = serde_json::from_value(region.capabilities.clone()).unwrap_or_default();
+    super::containers::check_create(request, &image, &region.slug, capabilities)?;
     if request.ipv6 && !capabilities.ipv6 {
         let message = format!("Region `{}` has no IPv6. Leave `ipv6` out or set it to false.", region.slug);
         return Err(refuse(Code::Unsupported, "ipv6", &message).into());

@@ -3,6 +3,7 @@
 use model::ids::ServerId;
 
 pub mod backups;
+pub(crate) mod containers;
 pub mod create;
 pub mod destroy;
 mod drift;

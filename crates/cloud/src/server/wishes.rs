@@ -116,6 +116,7 @@ async fn accept(tx: &mut Tx, caller: &Caller, server: &Server, wish: &Wish, oper
         // The create is the pending event; nothing else can be asked before it has ended.
         return Err(Refusal::pending_event().into());
     }
+    super::containers::check_wish(server, wish)?;
     let plan = Plan { caller, server };
     let action = match wish {
         Wish::PowerOn => plan.begin::<PowerOn>(tx, wish, &plan.input()).await?,
@@ -234,6 +235,7 @@ impl Plan<'_> {
             return Err(Refusal::new(Code::ImageUnavailable, message).at("image").into());
         };
         check_image(&image, self.server.region.as_str(), self.server.size.as_str(), self.server.disk_gb)?;
+        super::containers::check_rebuild(&image)?;
         let input = RebuildInput { server: self.server.id, image: image.id };
         self.begin::<Rebuild>(tx, wish, &input).await
     }

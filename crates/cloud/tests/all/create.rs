@@ -1,7 +1,11 @@
 //! What a request answers is what stands in the tables, though it is not read back.
 
-use crate::stage::Stage;
+use crate::stage::{Stage, code};
+use cloud::image::verbs::{BringImage, bring};
 use cloud::server::create::{CreateServers, create};
+use model::image_url::Reach;
+use model::refusal::Code;
+use store::servers::ImageChoice;
 
 #[tokio::test]
 async fn a_create_answers_with_the_servers_as_a_read_would_find_them() {
@@ -31,4 +35,51 @@ async fn a_create_answers_with_the_servers_as_a_read_would_find_them() {
     stage.settle().await;
     let running = "SELECT count(*) FROM servers WHERE answered_at IS NOT NULL";
     assert_eq!(stage.one::<i64>(running).await, 3);
+}
+
+/// An archive of which containers are made.
+const ARCHIVE: &str = "ubuntu-24-04-container-x64";
+
+#[tokio::test]
+async fn an_archive_makes_containers_where_there_are_any() {
+    let stage = Stage::set().await;
+    stage.run(&format!("UPDATE images SET status = 'available' WHERE slug = '{ARCHIVE}'")).await;
+    let request = CreateServers { image: ImageChoice::Slug(ARCHIVE.to_owned()), ..stage.request(&["box"]) };
+    let refused = |answer| match answer {
+        Err(cloud::Error::Refused(refusal)) => {
+            let refusal: model::refusal::Refusal = refusal;
+            (refusal.code, refusal.field)
+        }
+        other => panic!("{other:?} is no refusal"),
+    };
+    let answer = create(stage.store(), &stage.caller, &request).await;
+    assert_eq!(refused(answer), (Code::Unsupported, Some("image".to_owned())));
+    let own = BringImage {
+        name: "mine".to_owned(),
+        url: "https://images.example.org/mine.tar.zst".to_owned(),
+        region: "local".to_owned(),
+        distribution: None,
+        description: None,
+        tags: Vec::new(),
+    };
+    assert_eq!(code(bring(stage.store(), &stage.caller, &own, Reach::Public).await), Code::Unsupported);
+    let regions = async || {
+        let mut tx = stage.store().tenant(stage.team()).await.unwrap();
+        let choice = ImageChoice::Slug(ARCHIVE.to_owned());
+        store::images::get(&mut tx, stage.team(), &choice).await.unwrap().unwrap().regions
+    };
+    assert_eq!(regions().await, Vec::<String>::new(), "it is offered nowhere");
+
+    stage.run("UPDATE regions SET capabilities = jsonb_set(capabilities, '{containers}', 'true')").await;
+    assert_eq!(regions().await, ["local"]);
+    for (field, request) in [
+        ("user_data", CreateServers { user_data: Some("#cloud-config\n".to_owned()), ..request.clone() }),
+        ("backups", CreateServers { backups: Some(serde_json::json!({ "plan": "weekly" })), ..request.clone() }),
+    ] {
+        let answer = create(stage.store(), &stage.caller, &request).await;
+        assert_eq!(refused(answer), (Code::Unsupported, Some(field.to_owned())));
+    }
+    let made = create(stage.store(), &stage.caller, &request).await.unwrap();
+    assert_eq!(made.servers[0].image.guest, model::states::GuestKind::Container);
+    assert!(bring(stage.store(), &stage.caller, &own, Reach::Public).await.is_ok());
 }

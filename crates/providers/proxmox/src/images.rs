@@ -12,13 +12,12 @@ use crate::mark::{self, Note, Source, State};
 use crate::region::{Place, Region, There};
 use crate::scalar::Lenient;
 use crate::tasks::begun;
+use model::states::archive_extension;
 use provider::{Begun, Checksum, Fault, ImageRef, ImageSeen, ImageSource, Result, TaskRef};
 use sha2::{Digest, Sha256};
 
 /// Storages that make linked clones.
 const LINKING: [&str; 8] = ["dir", "nfs", "cifs", "btrfs", "lvmthin", "zfspool", "zfs", "rbd"];
-/// What container archives end in.
-const ARCHIVES: [&str; 5] = [".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".tar.bz2"];
 
 /// What was found of an image for a host.
 pub(crate) enum Template {
@@ -439,11 +438,6 @@ fn start(image: &ImageRef, host: &str) -> u32 {
 fn file_name(url: &str) -> &str {
     let path = url.split(['?', '#']).next().unwrap_or_default();
     path.rsplit('/').next().unwrap_or_default()
-}
-
-/// What a container archive's name ends in.
-fn archive_extension(url: &str) -> Option<&'static str> {
-    ARCHIVES.into_iter().find(|extension| file_name(url).ends_with(extension))
 }
 
 /// What a disk image is called at Proxmox: it goes by names, and cloud images named `.img` are qcow2.

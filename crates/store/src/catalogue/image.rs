@@ -58,8 +58,8 @@ pub(super) async fn put(tx: &mut Tx, entry: &Image) -> Result<bool> {
     }
     let resolved = wanted.get("listed").is_none();
     sqlx::query(
-        "INSERT INTO images (slug, name, description, distribution, kind, status, source, default_user, min_disk_gb)
-         VALUES ($1, $2, $3, $4, 'base', $5, $6, $7, $8)",
+        "INSERT INTO images (slug, name, description, distribution, kind, status, source, default_user, min_disk_gb, guest)
+         VALUES ($1, $2, $3, $4, 'base', $5, $6, $7, $8, $9)",
     )
     .bind(entry.slug.as_str())
     .bind(entry.name.as_str())
@@ -69,6 +69,7 @@ pub(super) async fn put(tx: &mut Tx, entry: &Image) -> Result<bool> {
     .bind(wanted)
     .bind(&entry.default_user)
     .bind(min_disk(entry)?)
+    .bind(entry.guest().as_str())
     .execute(&mut **tx)
     .await?;
     Ok(resolved)
@@ -76,7 +77,7 @@ pub(super) async fn put(tx: &mut Tx, entry: &Image) -> Result<bool> {
 
 async fn update(tx: &mut Tx, id: i32, entry: &Image, resolved: bool) -> Result<()> {
     sqlx::query(
-        "UPDATE images SET name = $2, description = $3, distribution = $4, default_user = $5, min_disk_gb = $6,
+        "UPDATE images SET name = $2, description = $3, distribution = $4, default_user = $5, min_disk_gb = $6, guest = $8,
                            status = CASE WHEN NOT $7 THEN 'NEW' WHEN status = 'retired' THEN 'available' ELSE status END
          WHERE id = $1",
     )
@@ -87,6 +88,7 @@ async fn update(tx: &mut Tx, id: i32, entry: &Image, resolved: bool) -> Result<(
     .bind(&entry.default_user)
     .bind(min_disk(entry)?)
     .bind(resolved)
+    .bind(entry.guest().as_str())
     .execute(&mut **tx)
     .await?;
     Ok(())

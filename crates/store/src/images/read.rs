@@ -5,7 +5,7 @@ use crate::servers::ImageChoice;
 use crate::{Result, Tx};
 use jiff::Timestamp;
 use model::ids::{ImageId, RegionSlug, ServerId, TeamId, WorkflowId};
-use model::states::{ImageKind, ImageStatus};
+use model::states::{GuestKind, ImageKind, ImageStatus};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _};
 
@@ -26,6 +26,8 @@ pub struct Image {
     pub distribution: String,
     /// Base, snapshot, backup or custom.
     pub kind: ImageKind,
+    /// What is made of it.
+    pub guest: GuestKind,
     /// How it stands.
     pub status: ImageStatus,
     /// Where it is, or may be fetched to: the regions' slugs in the operator's order.
@@ -47,10 +49,11 @@ pub struct Image {
 }
 
 const SELECT: &str = "
-    SELECT i.id, i.team_id IS NULL AS public, i.slug, i.name, i.description, i.distribution, i.kind, i.status,
+    SELECT i.id, i.team_id IS NULL AS public, i.slug, i.name, i.description, i.distribution, i.kind, i.guest, i.status,
            i.min_disk_gb, i.stored_bytes, i.server_id, i.workflow_id, i.error_message, i.created_at,
            ARRAY(SELECT r.slug FROM regions r
                  WHERE CASE WHEN i.regions IS NULL THEN r.available ELSE r.slug = ANY (i.regions) END
+                   AND (i.guest = 'machine' OR (r.capabilities -> 'containers')::boolean)
                  ORDER BY r.position, r.slug) AS regions,
            ARRAY(SELECT t.tag FROM tagged t WHERE t.team_id = i.team_id AND t.resource_type = 'image'
                  AND t.resource_id = i.id::text ORDER BY t.tag) AS tags
@@ -65,6 +68,7 @@ fn read(row: &PgRow) -> Result<Image> {
         description: row.try_get("description")?,
         distribution: row.try_get("distribution")?,
         kind: row.word("kind")?,
+        guest: row.word("guest")?,
         status: row.word("status")?,
         regions: row.try_get("regions")?,
         min_disk_gb: row.try_get("min_disk_gb")?,

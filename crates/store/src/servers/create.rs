@@ -5,7 +5,7 @@ use crate::rows::Columns as _;
 use crate::{Result, Tx};
 use ipnet::Ipv4Net;
 use model::ids::{ImageId, RegionSlug, ServerId, SizeSlug, SshKeyId, TeamId, VpcId};
-use model::states::{ImageKind, ImageStatus};
+use model::states::{GuestKind, ImageKind, ImageStatus};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -127,6 +127,8 @@ pub struct Image {
     pub id: ImageId,
     /// What kind.
     pub kind: ImageKind,
+    /// What is made of it.
+    pub guest: GuestKind,
     /// How it stands.
     pub status: ImageStatus,
     /// Where it is; `None` for everywhere.
@@ -184,7 +186,7 @@ const GROUND: &str = "
     SELECT r.slug AS region, r.available AS region_available, r.vpc_range, r.capabilities,
            (SELECT p.id FROM address_pools p WHERE p.region = r.slug AND p.vpc_id IS NULL ORDER BY p.name LIMIT 1) AS public_pool,
            z.slug AS size, z.available AS size_available, z.regions AS size_regions, z.vcpus, z.memory_mib, z.disk_gb, z.price_hourly,
-           i.id AS image, i.kind AS image_kind, i.status AS image_status, i.regions AS image_regions, i.min_disk_gb,
+           i.id AS image, i.kind AS image_kind, i.guest, i.status AS image_status, i.regions AS image_regions, i.min_disk_gb,
            v.id AS vpc, v.region AS vpc_region, (SELECT p.id FROM address_pools p WHERE p.vpc_id = v.id) AS vpc_pool,
            k.ids AS key_ids, k.fingerprints, k.lines,
            ARRAY(SELECT nextval('servers_id_seq')::int FROM generate_series(1, $9)) AS ids
@@ -245,6 +247,7 @@ fn read_image(row: &PgRow) -> Result<Option<Image>> {
     Ok(Some(Image {
         id: ImageId(id),
         kind: row.word("image_kind")?,
+        guest: row.word("guest")?,
         status: row.word("image_status")?,
         regions: row.try_get("image_regions")?,
         min_disk_gb: row.try_get("min_disk_gb")?,

@@ -5,7 +5,7 @@ use crate::{Result, Tx};
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use model::ids::{HostId, ImageId, RegionSlug, ServerId, SizeSlug, TeamId, VpcId, WorkflowId};
-use model::states::{ImageKind, ImageStatus, Power};
+use model::states::{GuestKind, ImageKind, ImageStatus, Power};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use std::net::Ipv4Addr;
@@ -23,6 +23,8 @@ pub struct ImageOf {
     pub distribution: String,
     /// Base, snapshot, backup or custom.
     pub kind: ImageKind,
+    /// What is made of it, and so what the server is.
+    pub guest: GuestKind,
     /// How it stands.
     pub status: ImageStatus,
     /// Whether everybody sees it.
@@ -105,7 +107,7 @@ macro_rules! columns {
            s.backups_served_at,
            s.ipv6, s.monitoring, s.answered_at IS NOT NULL AS answered, s.seen_power, s.seen_ssh_host, s.seen_ssh_port,
            s.workflow_id, s.incarnation, s.created_at,
-           i.id AS image_id, i.name AS image_name, i.slug AS image_slug, i.distribution, i.kind AS image_kind,
+           i.id AS image_id, i.name AS image_name, i.slug AS image_slug, i.distribution, i.kind AS image_kind, i.guest,
            i.status AS image_status, i.team_id IS NULL AS image_public, i.regions AS image_regions, i.min_disk_gb,
            i.stored_bytes, i.description AS image_description, i.default_user, i.created_at AS image_created_at,
            pub.address AS public_address, pub.range AS public_range, pub.gateway AS public_gateway,
@@ -150,6 +152,7 @@ fn image(row: &PgRow) -> Result<ImageOf> {
         slug: row.try_get("image_slug")?,
         distribution: row.try_get("distribution")?,
         kind: row.word("image_kind")?,
+        guest: row.word("guest")?,
         status: row.word("image_status")?,
         public: row.try_get("image_public")?,
         regions: row.try_get("image_regions")?,
@@ -302,6 +305,8 @@ pub struct Work {
     pub image: ImageId,
     /// `provider::ImageSource` as stored.
     pub image_source: serde_json::Value,
+    /// What it is.
+    pub guest: GuestKind,
     /// Who logs in by key.
     pub default_user: String,
     /// Its private network.
@@ -341,7 +346,7 @@ const WORK: &str = "
            s.public_keys, s.incarnation, s.user_data, s.host_id, h.name AS host_name, s.wanted_power, s.seen_power,
            s.answered_at IS NOT NULL AS answered, s.destroy_requested_at IS NOT NULL AS leaving, s.workflow_id,
            s.adopted, r.settings -> 'placement' AS placing, (SELECT n.number FROM guest_numbers n WHERE n.server_id = s.id AND n.freed_at IS NULL) AS guest_number,
-           i.source, i.default_user,
+           i.source, i.guest, i.default_user,
            ARRAY(SELECT host(x) FROM unnest(r.resolvers) AS x) AS resolvers, z.price_hourly
     FROM servers s
     JOIN images i ON i.id = s.image_id
@@ -368,6 +373,7 @@ fn read_work(row: &PgRow) -> Result<Work> {
         disk_gb: number("disk_gb")?,
         image: ImageId(row.try_get("image_id")?),
         image_source: row.try_get("source")?,
+        guest: row.word("guest")?,
         default_user: row.try_get("default_user")?,
         vpc: VpcId(row.try_get("vpc_id")?),
         public_keys: row.try_get("public_keys")?,

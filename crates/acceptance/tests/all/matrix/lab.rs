@@ -194,12 +194,17 @@ impl Lab {
 
     /// Asks for a server.
     pub(super) async fn order(&self, name: &str) -> ServerId {
+        self.order_from(name, BASE).await
+    }
+
+    /// Asks for a server that is made from this image.
+    pub(super) async fn order_from(&self, name: &str, image: &str) -> ServerId {
         let request = CreateServers {
             names: vec![name.to_owned()],
             names_field: "name",
             region: Some(REGION.to_owned()),
             size: "small".to_owned(),
-            image: ImageChoice::Slug(BASE.to_owned()),
+            image: ImageChoice::Slug(image.to_owned()),
             keys: Vec::new(),
             backups: None,
             ipv6: false,
