@@ -4,6 +4,7 @@ use crate::call::Kind;
 use crate::calls::{DeleteGuest, DeleteHaResource, PostMachineConfig, PutContainerConfig, PutMachineConfig, PutPools};
 use crate::hardware;
 use crate::images::Template;
+use crate::looks::Look;
 use crate::mark::{self, Note, State};
 use crate::power::service;
 use crate::region::{Region, There, number, stranger};
@@ -173,12 +174,16 @@ impl Region {
 
     /// See [`provider::Provider::delete_guest`].
     pub(crate) async fn delete_guest(&self, guest: &GuestRef) -> Result<Begun> {
-        let Some(there) = self.look(number(guest)?, &guest.host).await? else { return Ok(Begun::Done) };
+        let Look { there, status } = self.handed_on(number(guest)?, &guest.host).await?;
+        let Some(there) = there else { return Ok(Begun::Done) };
         if !there.note.as_ref().is_some_and(|note| note.is_of(&guest.mark)) {
             return Err(Fault::refused(stranger(&there)));
         }
         there.unlocked()?;
-        let status = self.status(&there.place).await?;
+        let status = match status {
+            Some(status) => status,
+            None => self.status(&there.place).await?,
+        };
         if status.managed {
             // Left in, it would start the guest again.
             let call = DeleteHaResource { sid: service(&there.place), purge: Some(true) };
@@ -199,7 +204,9 @@ impl Region {
             purge: Some(true),
             destroy_unreferenced_disks: Some(true),
         };
-        Ok(begun(self.transport.begin(&call).await?))
+        let begun = begun(self.transport.begin(&call).await?);
+        self.forget(there.place.number);
+        Ok(begun)
     }
 
     /// See [`provider::Provider::adopt_guest`].

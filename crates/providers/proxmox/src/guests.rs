@@ -7,6 +7,7 @@ use crate::cluster::Cluster;
 use crate::errors::Said;
 use crate::hardware;
 use crate::images::Template;
+use crate::looks::Look;
 use crate::mark::{self, Note, State};
 use crate::region::{Place, Region, There, number, stranger};
 use crate::scalar::Lenient;
@@ -20,7 +21,11 @@ impl Region {
     /// See [`provider::Provider::find_guest`].
     pub(crate) async fn find_guest(&self, guest: &GuestRef) -> Result<Guest> {
         let number = number(guest)?;
-        let Some(there) = self.look(number, &guest.host).await? else { return Ok(Guest::Absent) };
+        let Some(there) = self.look_for(number, &guest.host).await? else {
+            self.looks.keep(number, Look { there: None, status: None });
+            return Ok(Guest::Absent);
+        };
+        self.looks.keep(number, Look { there: Some(there.clone()), status: None });
         let forming = matches!(there.lock().as_deref(), Some("clone" | "create"));
         let Some(note) = &there.note else {
             // A clone has no description before it is complete; the range of numbers is ours alone.
@@ -31,27 +36,29 @@ impl Region {
         if !note.is_of(&guest.mark) {
             return Ok(Guest::Foreign(stranger(&there)));
         }
-        if note.state != State::Made {
+        if !there.is_whole() {
             return Ok(if there.lock().is_some() { Guest::Forming } else { Guest::Unfinished });
         }
         let status = self.status(&there.place).await?;
-        Ok(Guest::Ours(Box::new(Sighting {
+        let sighting = Sighting {
             guest: GuestRef { host: there.place.node.clone(), ..guest.clone() },
             power: status.power,
             resources: hardware::resources(&there.config),
             reached: Reached::default(),
             rebuilt: note.rebuilt.clone(),
-            boot: status.process,
-        })))
+            boot: status.process.clone(),
+        };
+        self.looks.keep(number, Look { there: Some(there), status: Some(status) });
+        Ok(Guest::Ours(Box::new(sighting)))
     }
 
     /// See [`provider::Provider::create_guest`].
     pub(crate) async fn create_guest(&self, guest: &GuestRef, spec: &GuestSpec) -> Result<Begun> {
-        match self.look(number(guest)?, &guest.host).await? {
+        match self.handed_on(number(guest)?, &guest.host).await?.there {
             None if spec.kind == GuestKind::Container => self.make_container(guest, spec).await,
             None => self.clone_template(guest, spec).await,
             Some(there) => match &there.note {
-                Some(note) if note.is_of(&guest.mark) && note.state == State::Made => Ok(Begun::Done),
+                Some(note) if note.is_of(&guest.mark) && there.is_whole() => Ok(Begun::Done),
                 Some(note) if note.is_of(&guest.mark) => self.finish(guest, spec, there).await,
                 _ => Err(Fault::refused(stranger(&there))),
             },
@@ -88,9 +95,15 @@ impl Region {
             storage: (!linked).then(|| self.config.storage.clone()),
             target: (elsewhere && shared).then(|| guest.host.clone()),
         };
-        let _one_at_a_time = self.cloning.lock().await;
-        self.room_to_clone(&template).await?;
-        self.begin_new(&call).await
+        let clones = self.cloning.of(&template);
+        let mut clones = clones.lock().await;
+        self.room_to_clone(&template, &mut clones).await?;
+        let begun = self.begin_new(&call).await;
+        match &begun {
+            Ok(_) => self.expect(Place { number: call.newid, kind: Kind::Machine, node: template.node }),
+            Err(_) => self.templates.forget(&spec.image),
+        }
+        begun
     }
 
     /// The template, if the cluster's last list knows one: the list grows with the cluster, and which storages it has and
@@ -140,18 +153,17 @@ impl Region {
         self.begin_new(&call).await
     }
 
-    /// What remains to be done to a guest that is there and not whole.
+    /// What remains to be done to a guest that is there and not whole. Its configuration says that it is made as soon as its
+    /// disk is as large as it says: one change for everything, and the growing, which needs no look in between, comes last.
     async fn finish(&self, guest: &GuestRef, spec: &GuestSpec, there: There) -> Result<Begun> {
         there.unlocked()?;
         if there.place.node != guest.host && there.place.kind == Kind::Machine {
             return self.bring(&there.place, &guest.host).await;
         }
-        if let Some(begun) = self.grow(&there, spec.resources.disk_gb).await? {
-            return Ok(begun);
-        }
-        self.fence(&there.place, &spec.interfaces).await?;
-        let note = Note { state: State::Made, ..Note::of_guest(&guest.mark) };
-        match there.place.kind {
+        self.fence_anew(&there.place, &spec.interfaces).await?;
+        let disk_gb = Some(spec.resources.disk_gb);
+        let note = Note { state: State::Made, disk_gb, ..Note::of_guest(&guest.mark) };
+        let there = match there.place.kind {
             Kind::Machine => self.configure(guest, spec, there, note).await?,
             Kind::Container => {
                 let call = PutContainerConfig {
@@ -162,8 +174,16 @@ impl Region {
                     ..Default::default()
                 };
                 self.transport.ask(&call).await?;
+                there.changed(note)
             }
+        };
+        let growing = self.grow(&there, spec.resources.disk_gb).await?;
+        if let Some(Begun::Task(task)) = growing
+            && !self.is_soon_done(&task).await?
+        {
+            return Ok(Begun::Task(task));
         }
+        self.just_made(there);
         Ok(Begun::Done)
     }
 
@@ -199,7 +219,8 @@ impl Region {
     }
 
     /// Writes everything that a machine is into its configuration; the mark that says that it is whole comes with it.
-    pub(crate) async fn configure(&self, guest: &GuestRef, spec: &GuestSpec, there: There, note: Note) -> Result<()> {
+    /// The guest as it is then.
+    pub(crate) async fn configure(&self, guest: &GuestRef, spec: &GuestSpec, there: There, note: Note) -> Result<There> {
         let kept = spec.interfaces.len();
         let superfluous = hardware::numbered(&there.config, "net").into_iter().filter(|(index, _)| *index >= kept);
         let superfluous: Vec<String> = superfluous.map(|(index, _)| format!("net{index}")).collect();
@@ -224,7 +245,7 @@ impl Region {
         };
         let (there, change) = self.seed(there, &guest.mark, &spec.seed, &spec.interfaces, change).await?;
         self.transport.ask(&PutMachineConfig { digest: there.digest(), ..change }).await?;
-        Ok(())
+        Ok(there.changed(note))
     }
 
     /// The vnets of a guest's private interfaces.

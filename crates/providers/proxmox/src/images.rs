@@ -54,9 +54,21 @@ impl Region {
         self.make_template(image, &source, &node, &cluster).await
     }
 
-    /// See [`provider::Provider::find_image`].
+    /// See [`provider::Provider::find_image`]. The list grows with the cluster and images change seldom, so many servers
+    /// that are made of one image look for it together.
     pub(crate) async fn find_image(&self, image: &ImageRef) -> Result<Option<ImageSeen>> {
-        let cluster = self.cluster().await?;
+        if let Some(seen) = self.templates.image(image) {
+            return Ok(Some(seen));
+        }
+        let seen = self.look_for_image(image).await?;
+        if let Some(seen) = &seen {
+            self.templates.keep_image(image, seen);
+        }
+        Ok(seen)
+    }
+
+    async fn look_for_image(&self, image: &ImageRef) -> Result<Option<ImageSeen>> {
+        let cluster = self.cluster_kept().await?;
         if let Some(row) = self.adopted(image, &cluster) {
             return Ok(Some(ImageSeen { stored_bytes: row.disk_bytes, virtual_bytes: row.disk_bytes }));
         }
@@ -78,9 +90,10 @@ impl Region {
     /// See [`provider::Provider::delete_image`]. A template that disks still build on is only taken out of use; the
     /// next deletion tries again.
     pub(crate) async fn delete_image(&self, image: &ImageRef) -> Result<Begun> {
+        self.templates.forget(image);
         let cluster = self.cluster().await?;
         for row in self.templates_of(image, &cluster) {
-            let Some(there) = self.look(row.number, &row.node).await? else { continue };
+            let Some(there) = self.look_listed(row).await? else { continue };
             if there.note.as_ref().is_some_and(|note| note.is_of_image(image)) {
                 there.unlocked()?;
                 self.retire(&there).await?;
@@ -104,7 +117,7 @@ impl Region {
     async fn sweep_retired(&self, image: &ImageRef, cluster: &Cluster) -> Result<()> {
         let tag = mark::installation_tag(image.installation);
         for row in self.templates_of(image, cluster).into_iter().filter(|row| row.tags.contains(&tag)) {
-            let Some(there) = self.look(row.number, &row.node).await? else { continue };
+            let Some(there) = self.look_listed(row).await? else { continue };
             let ours = there.note.as_ref().is_some_and(|note| {
                 note.state == State::Retired && note.installation == image.installation && note.image.is_some()
             });
@@ -162,7 +175,14 @@ impl Region {
             return Ok(Some(Place { number: row.number, kind: row.kind, node: row.node.clone() }));
         }
         let here = if cluster.is_shared(&self.config.storage) { None } else { Some(host) };
-        Ok(self.whole_template(image, here, cluster).await?.map(|there| there.place))
+        if let Some(place) = self.templates.place(image, here) {
+            return Ok(Some(place));
+        }
+        let found = self.whole_template(image, here, cluster).await?.map(|there| there.place);
+        if let Some(place) = &found {
+            self.templates.keep_place(image, here, place);
+        }
+        Ok(found)
     }
 
     /// The operator's own template.
@@ -175,7 +195,7 @@ impl Region {
         let tag = mark::image_tag(image);
         let tagged = cluster.guests.values().filter(|row| row.tags.contains(&tag));
         for row in tagged.filter(|row| host.is_none_or(|host| row.node == host) && !cluster.is_offline(&row.node)) {
-            let Some(there) = self.look(row.number, &row.node).await? else { continue };
+            let Some(there) = self.look_listed(row).await? else { continue };
             if is_template(&there) && there.note.as_ref().is_some_and(|note| note.is_of_image(image)) {
                 return Ok(Some(there));
             }
@@ -205,7 +225,7 @@ impl Region {
         let start = start(image, host) % span;
         for number in (0..span).map(|step| first + (start + step) % span) {
             let Some(row) = cluster.guests.get(&number) else { return Ok(Slot::Free(number)) };
-            let Some(there) = self.look(number, &row.node).await? else { return Ok(Slot::Free(number)) };
+            let Some(there) = self.look_listed(row).await? else { return Ok(Slot::Free(number)) };
             let ours = there.note.as_ref().is_some_and(|note| note.is_of_image(image));
             // A copy that is still running has no description yet: the number was chosen by us, so it is ours.
             let forming = there.note.is_none() && there.lock().is_some() && row.node == host;
@@ -354,23 +374,6 @@ impl Region {
             Some(task) => Ok(Begun::Task(task)),
             None => Err(Fault::transient(format!("template {} is locked by other work", number.unwrap_or_default()))),
         }
-    }
-
-    /// Refuses for the moment when as many clones of a template are under way as may be.
-    pub(crate) async fn room_to_clone(&self, template: &Place) -> Result<()> {
-        let call = GetTasks {
-            node: template.node.clone(),
-            source: Some("active".to_owned()),
-            vmid: Some(template.number),
-            typefilter: Some("qmclone".to_owned()),
-            limit: Some(100),
-        };
-        let answer = self.transport.ask(&call).await?;
-        let running = answer.rows().iter().filter(|row| row.get("endtime").is_none()).count();
-        if running >= self.config.clones_at_once.max(1) {
-            return Err(Fault::transient(format!("{running} clones of template {} are under way", template.number)));
-        }
-        Ok(())
     }
 
     /// Whether clones share their template's disk.

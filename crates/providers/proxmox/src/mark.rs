@@ -41,6 +41,8 @@ pub(crate) struct Note {
     pub(crate) server: Option<ServerId>,
     pub(crate) image: Option<ImageId>,
     pub(crate) state: State,
+    /// How large a guest's disk was ordered, in GiB: it is whole when its disk is that large.
+    pub(crate) disk_gb: Option<u32>,
     /// The token of the last finished rebuild.
     pub(crate) rebuilt: Option<String>,
     /// The token of the rebuild under way.
@@ -75,6 +77,7 @@ impl Note {
             server: None,
             image: None,
             state: State::Making,
+            disk_gb: None,
             rebuilt: None,
             rebuilding: None,
             replaced: None,
@@ -98,6 +101,7 @@ impl Note {
         note.server = value("server").and_then(|id| id.parse().ok());
         note.image = value("image").and_then(|id| id.parse().ok());
         note.state = State::parse(&value("state").unwrap_or_default());
+        note.disk_gb = value("disk").and_then(|gb| gb.parse().ok());
         note.rebuilt = value("rebuilt");
         note.rebuilding = value("rebuilding");
         note.replaced = value("replaced");
@@ -116,6 +120,7 @@ impl Note {
         add("server", self.server.map(|id| id.to_string()));
         add("image", self.image.map(|id| id.to_string()));
         add("state", Some(self.state.word().to_owned()));
+        add("disk", self.disk_gb.map(|gb| gb.to_string()));
         add("rebuilt", self.rebuilt.clone());
         add("rebuilding", self.rebuilding.clone());
         add("replaced", self.replaced.clone());
@@ -237,7 +242,8 @@ mod tests {
     fn a_note_comes_back_and_leaves_the_rest_of_the_description_alone() {
         let source = Source { url: "https://x/a b=c".into(), checksum: Some(Checksum::Sha256("ab".into())) };
         let note =
-            Note { state: State::Made, rebuilt: Some("t 1".into()), source: Some(source), ..Note::of_guest(&mark()) };
+            Note { state: State::Made, disk_gb: Some(20), source: Some(source), ..Note::of_guest(&mark()) };
+        let note = Note { rebuilt: Some("t 1".into()), ..note };
         let written = note.written_into("the boss's machine\ncairn is a pile of stones\n\n");
         assert_eq!(Note::read(&written), Some(note.clone()));
         let later = Note { rebuilt: None, ..note };

@@ -3,7 +3,8 @@
 
 use crate::call::Kind;
 use crate::calls::{PostReboot, PostReset, PostShutdown, PostStart, PostStop, PutHaResource};
-use crate::region::{Place, Region, Status};
+use crate::looks::Look;
+use crate::region::{Place, Region, Status, number, ours};
 use crate::tasks::begun;
 use provider::{Begun, Fault, GuestPower, GuestRef, PowerWish, Result};
 
@@ -13,8 +14,12 @@ const OBEDIENCE: u32 = 180;
 impl Region {
     /// See [`provider::Provider::power`].
     pub(crate) async fn power(&self, guest: &GuestRef, wish: PowerWish) -> Result<Begun> {
-        let there = self.ours(guest).await?;
-        let status = self.status(&there.place).await?;
+        let Look { there, status } = self.handed_on(number(guest)?, &guest.host).await?;
+        let there = ours(guest, there)?;
+        let status = match status {
+            Some(status) => status,
+            None => self.status(&there.place).await?,
+        };
         match (wish, status.power) {
             (PowerWish::On, GuestPower::Running) | (PowerWish::Off | PowerWish::Shutdown, GuestPower::Stopped) => {
                 return Ok(Begun::Done);

@@ -1,12 +1,16 @@
 //! One cluster: what every part works with, and how a guest is found in it.
 
 use crate::call::Kind;
-use crate::calls::{GetClusterStatus, GetConfig, GetNextId, GetResources, GetStatus};
-use crate::cluster::Cluster;
+use crate::calls::{GetConfig, GetNextId, GetResources, GetStatus};
+use crate::cluster::{Cluster, GuestRow};
 use crate::config::Config;
 use crate::errors::{Failed, Said};
-use crate::mark::Note;
+use crate::hardware;
+use crate::looks::Looks;
+use crate::mark::{Note, State};
+use crate::quorum::Quorum;
 use crate::scalar::Lenient;
+use crate::templates::{Cloning, Templates};
 use crate::transport::{Transport, held};
 use provider::{Capabilities, Fault, GuestPower, GuestRef, Result};
 use serde_json::Value;
@@ -24,10 +28,16 @@ pub(crate) struct Region {
     pub(crate) transport: Transport,
     /// Where guests were seen last. A hint.
     places: Mutex<HashMap<u32, Place>>,
+    /// What was just seen of guests, for the call that acts on it.
+    pub(crate) looks: Looks,
+    /// Whether a majority of the nodes sees each other.
+    pub(crate) quorum: Quorum,
+    /// Templates that were seen.
+    pub(crate) templates: Templates,
     /// Tasks that were asked about and not known, and since when.
     pub(crate) unknown_tasks: Mutex<HashMap<String, Instant>>,
-    /// One clone is begun at a time, so that counting those under way means something.
-    pub(crate) cloning: tokio::sync::Mutex<()>,
+    /// Clones that were begun.
+    pub(crate) cloning: Cloning,
     /// Only one change of the cluster's networks at a time.
     pub(crate) networks: tokio::sync::Mutex<crate::network::Known>,
     /// What was last seen of guests whose host is away.
@@ -85,6 +95,22 @@ impl There {
         crate::mark::split(&self.config.text("tags").unwrap_or_default())
     }
 
+    /// The same guest after a change of ours: the digest is another one now, and not known.
+    pub(crate) fn changed(mut self, note: Note) -> Self {
+        if let Some(config) = self.config.as_object_mut() {
+            config.remove("digest");
+        }
+        self.note = Some(note);
+        self
+    }
+
+    /// Whether all that making it takes has been done. One whose disk is smaller than it was ordered is not.
+    pub(crate) fn is_whole(&self) -> bool {
+        let Some(note) = self.note.as_ref().filter(|note| note.state == State::Made) else { return false };
+        let ordered = note.disk_gb.filter(|_| note.rebuilding.is_none()).map_or(0, |gb| u64::from(gb) << 30);
+        hardware::boot_disk(&self.config).is_none_or(|disk| disk.bytes >= ordered)
+    }
+
     /// Refuses to touch what is locked by somebody's work.
     pub(crate) fn unlocked(&self) -> Result<()> {
         match self.lock() {
@@ -106,8 +132,11 @@ impl Region {
             transport: Transport::new(&config)?,
             config,
             places: Mutex::default(),
+            looks: Looks::default(),
+            quorum: Quorum::default(),
+            templates: Templates::default(),
             unknown_tasks: Mutex::default(),
-            cloning: tokio::sync::Mutex::default(),
+            cloning: Cloning::default(),
             networks: tokio::sync::Mutex::default(),
             last_power: Mutex::default(),
             lately: Mutex::default(),
@@ -160,16 +189,21 @@ impl Region {
 
     /// What is not seen is not there, if a majority says so.
     async fn nowhere(&self, number: u32) -> Result<Option<There>> {
-        held(&self.places).remove(&number);
+        self.forget(number);
         if self.is_quorate().await? {
             return Ok(None);
         }
         Err(Fault::transient("the cluster has no quorum: what is not seen may be there"))
     }
 
-    /// Whether a majority of the nodes sees each other. A node on its own is one.
-    pub(crate) async fn is_quorate(&self) -> Result<bool> {
-        Ok(quorate(&self.transport.ask(&GetClusterStatus {}).await?))
+    /// Remembers where a guest is going to be: it has just been begun.
+    pub(crate) fn expect(&self, place: Place) {
+        held(&self.places).insert(place.number, place);
+    }
+
+    /// Forgets where a guest was: it is on its way out.
+    pub(crate) fn forget(&self, number: u32) {
+        held(&self.places).remove(&number);
     }
 
     /// Looks for a guest by its number: where it should be, then everywhere. `None`: it is nowhere, and the cluster
@@ -197,10 +231,27 @@ impl Region {
         Ok(Some(there.map_err(|failed| failed.fault(&format!("looking at guest {number} on {}", place.node)))?))
     }
 
+    /// The same for a guest that may well not be there: what was never seen, or is on its way out, is asked for by its number
+    /// first. A configuration that is not there costs a connection, because every refusal closes one.
+    pub(crate) async fn look_for(&self, number: u32, host: &str) -> Result<Option<There>> {
+        let seen = held(&self.places).contains_key(&number);
+        if !seen && self.is_free(number).await {
+            return self.nowhere(number).await;
+        }
+        self.look(number, host).await
+    }
+
+    /// Looks for a guest that a list of the cluster shows.
+    pub(crate) async fn look_listed(&self, row: &GuestRow) -> Result<Option<There>> {
+        let place = Place { number: row.number, kind: row.kind, node: row.node.clone() };
+        held(&self.places).entry(row.number).or_insert(place);
+        self.look(row.number, &row.node).await
+    }
+
     async fn look_at(&self, place: &Place) -> std::result::Result<There, Failed> {
         let call = GetConfig { node: place.node.clone(), kind: place.kind, vmid: place.number };
         let config = self.transport.try_ask(&call).await?;
-        held(&self.places).insert(place.number, place.clone());
+        self.expect(place.clone());
         let note = Note::read(&config.text("description").unwrap_or_default());
         Ok(There { place: place.clone(), config, note })
     }
@@ -213,11 +264,7 @@ impl Region {
 
     /// A guest that has to be there and ours: everything that changes one begins here.
     pub(crate) async fn ours(&self, guest: &GuestRef) -> Result<There> {
-        match self.look(number(guest)?, &guest.host).await? {
-            Some(there) if there.note.as_ref().is_some_and(|note| note.is_of(&guest.mark)) => Ok(there),
-            Some(there) => Err(Fault::refused(stranger(&there))),
-            None => Err(Fault::refused(format!("guest {} is not in the cluster", guest.name))),
-        }
+        ours(guest, self.look(number(guest)?, &guest.host).await?)
     }
 
     /// A guest's state of the moment.
@@ -233,15 +280,18 @@ impl Region {
     }
 }
 
+/// What was seen under a guest's number, if it is that guest.
+pub(crate) fn ours(guest: &GuestRef, there: Option<There>) -> Result<There> {
+    match there {
+        Some(there) if there.note.as_ref().is_some_and(|note| note.is_of(&guest.mark)) => Ok(there),
+        Some(there) => Err(Fault::refused(stranger(&there))),
+        None => Err(Fault::refused(format!("guest {} is not in the cluster", guest.name))),
+    }
+}
+
 /// What is said of a cluster without a majority.
 pub(crate) const NO_QUORUM: &str = "The cluster has no quorum: nothing can be changed until a majority of its nodes sees \
      each other. Start the nodes that do not answer, or mend the network between them.";
-
-/// Whether `cluster/status` tells of a majority.
-pub(crate) fn quorate(status: &Value) -> bool {
-    let cluster = status.rows().iter().find(|row| row.text("type").as_deref() == Some("cluster"));
-    cluster.is_none_or(|row| row.flag("quorate"))
-}
 
 /// A guest's number. Its name is one; another name was not made for this provider.
 pub(crate) fn number(guest: &GuestRef) -> Result<u32> {

@@ -100,6 +100,19 @@ impl Region {
         }
     }
 
+    /// Waits a moment for a task that is mostly over in one. `false`: it is still running or ended badly, which whoever
+    /// follows it will see.
+    pub(crate) async fn is_soon_done(&self, task: &TaskRef) -> Result<bool> {
+        for again in [true, true, true, false] {
+            match self.task(task).await? {
+                TaskState::Done => return Ok(true),
+                TaskState::Running { .. } if again => tokio::time::sleep(FIRST_GLANCE).await,
+                _ => break,
+            }
+        }
+        Ok(false)
+    }
+
     /// Waits for a task of a few seconds.
     pub(crate) async fn wait(&self, upid: Option<String>) -> Result<()> {
         let Some(upid) = upid else { return Ok(()) };

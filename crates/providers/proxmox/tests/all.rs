@@ -1,6 +1,9 @@
 //! The Proxmox provider against a simulated cluster, which speaks Proxmox's own HTTPS.
 
 #[cfg(test)]
+#[path = "all/budget.rs"]
+mod budget;
+#[cfg(test)]
 #[path = "all/contract.rs"]
 mod contract;
 #[cfg(test)]
