@@ -129,8 +129,20 @@ pub(crate) async fn in_turn(
     Ok(Measured { times, whole: began.elapsed() })
 }
 
-/// Orders `each` servers a client, one client per token at once.
-pub(crate) async fn order_servers(port: u16, tokens: &[&str], each: usize) -> Result<Measured> {
+/// The same with a cloud-init document that no other order has.
+pub(crate) fn order_unlike_others(number: usize) -> String {
+    format!(
+        r##"{{"name":"bench-{number}","region":"bench","size":"small","image":"bench","user_data":"#cloud-config\n# {number}\n"}}"##
+    )
+}
+
+/// Orders `each` servers a client, one client per token at once, in the words of `order`.
+pub(crate) async fn order_servers(
+    port: u16,
+    tokens: &[&str],
+    each: usize,
+    order: fn(usize) -> String,
+) -> Result<Measured> {
     let mut connected = Vec::new();
     for token in tokens {
         let mut client = Client::connect(port, token).await?;

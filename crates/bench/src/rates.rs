@@ -5,7 +5,7 @@ use crate::cloud_process::LOG_FILTER;
 use crate::commits;
 use crate::daemon::Installation;
 use crate::ground::{CATALOGUE, Ground, Place};
-use crate::load::{self, Measured};
+use crate::load::{self, Measured, order, order_unlike_others};
 use crate::processes::Cpu;
 use crate::reading;
 use crate::table::{Table, percentile};
@@ -40,13 +40,14 @@ async fn serving(cairnd: &Path, ground: &Ground, table: &mut Table) -> Result<()
     table.time("cold_start_serve", installation.cold_start("serve", &warm.token).await?);
     let running = installation.start("serve")?;
     installation.answered("/v2/account", &warm.token).await?;
-    load::order_servers(installation.port(), &[warm.token.as_str(); 8], 10).await?;
+    load::order_servers(installation.port(), &[warm.token.as_str(); 8], 10, order).await?;
 
     let mut thousand = None;
     for (clients, each) in LOADS {
         let team = place.team(&format!("serve-{clients}")).await?;
         let cpu = Cpu::start(&[running.pid()?, ground.postgres.pid()]);
-        let measured = load::order_servers(installation.port(), &vec![team.token.as_str(); clients], each).await?;
+        let measured =
+            load::order_servers(installation.port(), &vec![team.token.as_str(); clients], each, order).await?;
         let cpu = cpu.ms_per(clients * each);
         place.show_statements().await?;
         post_rows(table, "serve_only", clients, measured);
@@ -61,8 +62,12 @@ async fn serving(cairnd: &Path, ground: &Ground, table: &mut Table) -> Result<()
     }
     let (clients, each) = LOADS[2];
     let tokens: Vec<&str> = teams.iter().map(|team| team.token.as_str()).cycle().take(clients).collect();
-    let measured = load::order_servers(installation.port(), &tokens, each).await?;
+    let measured = load::order_servers(installation.port(), &tokens, each, order).await?;
     post_rows(table, "serve_only_8_teams", clients, measured);
+    let unlike = place.team("unlike").await?;
+    let tokens = vec![unlike.token.as_str(); clients];
+    let measured = load::order_servers(installation.port(), &tokens, each, order_unlike_others).await?;
+    post_rows(table, "serve_only_no_two_alike", clients, measured);
     let thousand = thousand.context("no load of eight clients")?;
     let read = reading::measure(installation.port(), &thousand, 1000).await?;
     table.time("get_one_p50", read.one_p50);
@@ -76,13 +81,13 @@ async fn working(ground: &Ground, table: &mut Table) -> Result<()> {
     let (child, port) = cloud(&place, ground).await?;
     let pid = i32::try_from(child.id().context("it has ended")?)?;
     let warm = place.team("warm").await?;
-    load::order_servers(port, &[warm.token.as_str(); 8], 10).await?;
+    load::order_servers(port, &[warm.token.as_str(); 8], 10, order).await?;
     place.all_active(&warm, 80).await?;
     for (clients, each) in LOADS {
         let team = place.team(&format!("work-{clients}")).await?;
         let cpu = Cpu::start(&[pid, ground.postgres.pid()]);
         let began = Instant::now();
-        let measured = load::order_servers(port, &vec![team.token.as_str(); clients], each).await?;
+        let measured = load::order_servers(port, &vec![team.token.as_str(); clients], each, order).await?;
         let ordered = clients * each;
         place.all_active(&team, ordered).await?;
         let (whole, cpu) = (began.elapsed(), cpu.ms_per(ordered));
