@@ -46,6 +46,8 @@ pub(crate) struct Drive<'e, W: World> {
     turned: bool,
     /// Ends that the next commit writes down beside its own.
     pending: Vec<Record>,
+    /// The followed task has no commit yet: since when, by the step that began it.
+    unwritten: Option<Instant>,
     /// The open transaction is that of several steps: what to go back to if it comes to nothing.
     shared: Option<Shared>,
     /// Steps shared a transaction that came to nothing; from now on each has its own.
@@ -72,6 +74,7 @@ impl<'e, W: World> Drive<'e, W> {
             task_abandoned: false,
             turned: false,
             pending: Vec::new(),
+            unwritten: None,
             shared: None,
             singly: false,
         }
@@ -87,7 +90,7 @@ impl<'e, W: World> Drive<'e, W> {
         }
         loop {
             if draining.is_cancelled() {
-                if !self.pending.is_empty() && self.run.tx.is_none() {
+                if (!self.pending.is_empty() || self.unwritten.is_some()) && self.run.tx.is_none() {
                     self.commit(None, Change::default()).await;
                 }
                 return Parting::Ours;
@@ -141,6 +144,7 @@ impl<'e, W: World> Drive<'e, W> {
     }
 
     fn turn(&mut self) {
+        self.run.forget();
         let row = &mut self.run.row;
         row.direction = Direction::Unmake;
         row.attempt = 0;
@@ -194,6 +198,7 @@ impl<'e, W: World> Drive<'e, W> {
                 self.run.followed = Some(Followed { task, end: None });
             } else {
                 match guarded("the look at a task", self.engine.world.task(&self.run, &task)).await {
+                    Ok(TaskState::Running { .. }) if self.unwritten.is_some() => return self.write_task(index).await,
                     Ok(TaskState::Running { progress }) => return self.task_runs(index, progress, draining).await,
                     Ok(TaskState::Ended(end)) => self.task_ended(task, end),
                     Err(fault) => return self.fault(Some(index), fault).await,
@@ -251,6 +256,7 @@ impl<'e, W: World> Drive<'e, W> {
     }
 
     fn task_ended(&mut self, task: TaskName, end: TaskEnd) {
+        self.unwritten = None;
         self.run.followed = Some(Followed { task, end: Some(end) });
     }
 
@@ -260,6 +266,7 @@ impl<'e, W: World> Drive<'e, W> {
             return false;
         }
         self.patience -= nap;
+        self.run.forget();
         tokio::select! {
             () = tokio::time::sleep(nap) => {}
             () = draining.cancelled() => {}
@@ -278,12 +285,20 @@ impl<'e, W: World> Drive<'e, W> {
         self.nap(Some((index, Instant::now())), Some(why), None, self.engine.options.follow).await
     }
 
-    /// Commits the name of the task before anything else happens.
+    /// Looks at the task at once, and commits its name before anything else happens unless it is over already: then there is
+    /// nothing left to follow, and whoever comes after a worker that died right here looks at the thing itself, as after any
+    /// lost answer.
     async fn follow(&mut self, index: usize, task: TaskName, began: Instant) -> Next {
         self.task_is_over();
         self.run.row.task = Some(task.0);
         self.run.row.faults = 0;
         self.patience = self.engine.patience();
+        self.unwritten = Some(began);
+        if self.run.tx.is_none() { Next::Onwards } else { self.write_task(index).await }
+    }
+
+    async fn write_task(&mut self, index: usize) -> Next {
+        let began = self.unwritten.take().unwrap_or_else(Instant::now);
         let why = self.definition.steps[index].awaits();
         let then = if self.patience.is_zero() { Then::Nap(self.engine.options.follow) } else { Then::GoOn };
         let record = self.record(index, "running", None, began);
@@ -405,6 +420,7 @@ impl<'e, W: World> Drive<'e, W> {
     }
 
     async fn roll_back(&mut self) {
+        self.run.forget();
         if let Some(tx) = self.run.tx.take()
             && let Err(error) = tx.rollback().await
         {

@@ -5,7 +5,10 @@ use crate::{Fault, Followed, Kind, NewWorkflow, Step};
 use jiff::Timestamp;
 use model::ids::{TeamId, WorkflowId};
 use serde_json::Value;
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use store::workflow::{Direction, Inserted, Leased, Related};
 use store::{Store, Tx};
 
@@ -14,6 +17,7 @@ pub struct Run<C> {
     pub(crate) row: Leased,
     pub(crate) followed: Option<Followed>,
     pub(crate) tx: Option<Tx>,
+    kept: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
     store: Store,
     clock: crate::Clock,
     context: PhantomData<fn(C)>,
@@ -21,7 +25,7 @@ pub struct Run<C> {
 
 impl<C: Send + Sync + 'static> Run<C> {
     pub(crate) fn new(store: Store, clock: crate::Clock, row: Leased) -> Self {
-        Self { row, followed: None, tx: None, store, clock, context: PhantomData }
+        Self { row, followed: None, tx: None, kept: HashMap::new(), store, clock, context: PhantomData }
     }
 
     /// The workflow.
@@ -106,6 +110,24 @@ impl<C: Send + Sync + 'static> Run<C> {
             self.tx = Some(self.store.begin().await?);
         }
         self.tx.as_mut().ok_or_else(|| Fault::bug("BUG: a transaction was begun and is not there"))
+    }
+
+    /// Keeps what was read for the attempts that follow under the same lease, one value of each type. What a step writes
+    /// and others read, it keeps anew.
+    pub fn keep<T: Any + Send + Sync>(&mut self, value: T) -> Arc<T> {
+        let value = Arc::new(value);
+        self.kept.insert(TypeId::of::<T>(), Arc::<T>::clone(&value));
+        value
+    }
+
+    /// What was kept. Nothing is kept over a fault, a wait, a wish, a turn, or the end of the lease: it is as old as the
+    /// steps that have run since without a pause.
+    pub fn kept<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        Arc::clone(self.kept.get(&TypeId::of::<T>())?).downcast().ok()
+    }
+
+    pub(crate) fn forget(&mut self) {
+        self.kept.clear();
     }
 
     /// Starts a child in this attempt's transaction; its end wakes this workflow. A repeated attempt must look with

@@ -79,6 +79,7 @@ impl<W: World> Drive<'_, W> {
         match self.try_commit(record.as_ref(), &change).await {
             Ok(kept) => {
                 self.turned = false;
+                self.unwritten = None;
                 self.pending.clear();
                 self.shared = None;
                 if kept {
@@ -151,6 +152,9 @@ impl<W: World> Drive<'_, W> {
             None => store::workflow::commit(self.engine.store.pool(), &commit, now).await?,
         };
         self.run.row.reach = reach;
+        if committed.wake_version != self.run.row.wake_version {
+            self.run.forget();
+        }
         self.run.row.wishes = committed.wishes;
         self.run.row.wake_version = committed.wake_version;
         Ok(committed.kept)
