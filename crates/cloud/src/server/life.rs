@@ -343,9 +343,7 @@ impl Step<Site> for CreateGuest {
         let provider = cx.provider(&work.region)?;
         match provider.find_guest(&guest).await.map_err(site::fault)? {
             Guest::Ours(_) => return Ok(Outcome::done(())), // a repeat, or a lost answer
-            Guest::Forming => {
-                return Ok(Outcome::wait_for("the disk that is still being made", Duration::from_millis(250)));
-            }
+            Guest::Forming => return Ok(forming(run)),
             Guest::Foreign(_) if work.adopted => return take_over(&*provider, &guest).await,
             Guest::Absent if work.adopted => {
                 return Ok(Outcome::refuse(Code::GuestLost.as_str(), "The guest to adopt is not there any more."));
@@ -375,12 +373,19 @@ impl Step<Site> for CreateGuest {
         let provider = cx.provider(&work.region)?;
         match provider.find_guest(&guest).await.map_err(site::fault)? {
             Guest::Absent | Guest::Foreign(_) => Ok(Outcome::done(())),
-            Guest::Forming => Ok(Outcome::wait_for("the disk that is still being made", Duration::from_millis(250))),
+            Guest::Forming => Ok(forming(run)),
             Guest::Ours(_) | Guest::Unfinished => {
                 Ok(site::follow(provider.delete_guest(&guest).await.map_err(site::fault)?, ()))
             }
         }
     }
+}
+
+/// Waits for a guest that is being made: looked at soon at first, and seldom where the lock of a killed clone waits for an
+/// administrator.
+fn forming(run: &Run<Site>) -> Outcome<()> {
+    let after = Duration::from_millis(250).saturating_mul(run.attempt()).min(Duration::from_secs(10));
+    Outcome::wait_for("the disk that is still being made", after)
 }
 
 /// A guest that was somebody's before it was ours, and has not become its tenant's: whatever happens to the adoption, it

@@ -176,6 +176,9 @@ impl Region {
     pub(crate) async fn delete_guest(&self, guest: &GuestRef) -> Result<Begun> {
         let Look { there, status } = self.handed_on(number(guest)?, &guest.host).await?;
         let Some(there) = there else { return Ok(Begun::Done) };
+        if self.is_of_our_range(&there) && there.is_husk() {
+            return self.destroy(&there.place).await;
+        }
         if !there.note.as_ref().is_some_and(|note| note.is_of(&guest.mark)) {
             return Err(Fault::refused(stranger(&there)));
         }

@@ -23,6 +23,7 @@ impl Region {
         match self.copy_slot(image, &there.place.node, &cluster).await? {
             Copy::Whole => Ok(Begun::Done),
             Copy::Running(number) => self.copying(&there.place.node, there.place.number, number).await,
+            Copy::Husk(place) => self.destroy(&place).await,
             Copy::Half(copy) => {
                 self.strip(image, &copy).await?;
                 self.turn_into_template(&copy.place).await

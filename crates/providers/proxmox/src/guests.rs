@@ -28,10 +28,12 @@ impl Region {
         self.looks.keep(number, Look { there: Some(there.clone()), status: None });
         let forming = matches!(there.lock().as_deref(), Some("clone" | "create"));
         let Some(note) = &there.note else {
-            // A clone has no description before it is complete; the range of numbers is ours alone.
-            let (first, last) = self.config.guest_numbers;
-            let in_range = (first..=last).contains(&number);
-            return Ok(if forming && in_range { Guest::Forming } else { Guest::Foreign(stranger(&there)) });
+            // A clone has no description of ours before it is complete; the range of numbers is ours alone.
+            return Ok(match self.is_of_our_range(&there) {
+                true if forming => Guest::Forming,
+                true if there.is_husk() => Guest::Unfinished,
+                _ => Guest::Foreign(stranger(&there)),
+            });
         };
         if !note.is_of(&guest.mark) {
             return Ok(Guest::Foreign(stranger(&there)));
@@ -60,9 +62,16 @@ impl Region {
             Some(there) => match &there.note {
                 Some(note) if note.is_of(&guest.mark) && there.is_whole() => Ok(Begun::Done),
                 Some(note) if note.is_of(&guest.mark) => self.finish(guest, spec, there).await,
+                None if self.is_of_our_range(&there) && there.is_husk() => self.destroy(&there.place).await,
                 _ => Err(Fault::refused(stranger(&there))),
             },
         }
+    }
+
+    /// Whether it has a number that nobody but us gives.
+    pub(crate) fn is_of_our_range(&self, there: &There) -> bool {
+        let (first, last) = self.config.guest_numbers;
+        (first..=last).contains(&there.place.number)
     }
 
     async fn clone_template(&self, guest: &GuestRef, spec: &GuestSpec) -> Result<Begun> {

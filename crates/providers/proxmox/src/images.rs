@@ -97,8 +97,11 @@ impl Region {
             if there.note.as_ref().is_some_and(|note| note.is_of_image(image)) {
                 there.unlocked()?;
                 self.retire(&there).await?;
-                return self.delete_template(&there.place).await;
+                return self.destroy(&there.place).await;
             }
+        }
+        if let Some(begun) = self.end_copies(image, &cluster).await? {
+            return Ok(begun);
         }
         for node in cluster.hosts_with(&self.config.file_storage) {
             for content in ["vztmpl", "import"] {
@@ -113,6 +116,20 @@ impl Region {
         Ok(Begun::Done)
     }
 
+    /// Sees to copies that say nothing of themselves yet: what is still being written is waited for, and what a killed one
+    /// left is deleted. `None`: there is none.
+    async fn end_copies(&self, image: &ImageRef, cluster: &Cluster) -> Result<Option<Begun>> {
+        for node in cluster.hosts_with(&self.config.storage) {
+            if let Slot::Taken(there) = self.slot(image, node, cluster).await?
+                && there.note.is_none()
+            {
+                there.unlocked()?;
+                return self.destroy(&there.place).await.map(Some);
+            }
+        }
+        Ok(None)
+    }
+
     /// Tries once more to delete what was taken out of use. What is still built on refuses by itself.
     async fn sweep_retired(&self, image: &ImageRef, cluster: &Cluster) -> Result<()> {
         let tag = mark::installation_tag(image.installation);
@@ -122,13 +139,14 @@ impl Region {
                 note.state == State::Retired && note.installation == image.installation && note.image.is_some()
             });
             if ours && there.lock().is_none() {
-                self.delete_template(&there.place).await?;
+                self.destroy(&there.place).await?;
             }
         }
         Ok(())
     }
 
-    async fn delete_template(&self, place: &Place) -> Result<Begun> {
+    /// Deletes a guest, whatever it is, with its disks.
+    pub(crate) async fn destroy(&self, place: &Place) -> Result<Begun> {
         let call = DeleteGuest {
             node: place.node.clone(),
             kind: place.kind,
@@ -227,8 +245,8 @@ impl Region {
             let Some(row) = cluster.guests.get(&number) else { return Ok(Slot::Free(number)) };
             let Some(there) = self.look_listed(row).await? else { return Ok(Slot::Free(number)) };
             let ours = there.note.as_ref().is_some_and(|note| note.is_of_image(image));
-            // A copy that is still running has no description yet: the number was chosen by us, so it is ours.
-            let forming = there.note.is_none() && there.lock().is_some() && row.node == host;
+            // A copy that is still running has no description of ours yet: the number was chosen by us, so it is ours.
+            let forming = there.note.is_none() && (there.lock().is_some() || there.is_husk()) && row.node == host;
             if (ours || forming) && there.place.node == host {
                 return Ok(Slot::Taken(Box::new(there)));
             }
@@ -243,6 +261,7 @@ impl Region {
                 return self.underway(host, None, Some(there.place.number)).await;
             }
             Slot::Taken(there) if is_template(&there) => return Ok(Begun::Done),
+            Slot::Taken(there) if there.is_husk() => return self.destroy(&there.place).await,
             Slot::Taken(there) => return self.turn_into_template(&there.place).await,
             Slot::Free(number) => number,
         };
@@ -404,6 +423,7 @@ impl Region {
             Slot::Free(number) => Copy::To(number),
             Slot::Taken(there) if there.lock().is_some() => Copy::Running(there.place.number),
             Slot::Taken(there) if is_template(&there) => Copy::Whole,
+            Slot::Taken(there) if there.is_husk() => Copy::Husk(there.place),
             Slot::Taken(there) => Copy::Half(there),
         })
     }
@@ -422,6 +442,8 @@ pub(crate) enum Copy {
     /// Not begun; this number is free.
     To(u32),
     Running(u32),
+    /// A killed one left this; it is nobody's.
+    Husk(Place),
     Half(Box<There>),
     Whole,
 }

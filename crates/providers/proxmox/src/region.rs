@@ -111,6 +111,15 @@ impl There {
         hardware::boot_disk(&self.config).is_none_or(|disk| disk.bytes >= ordered)
     }
 
+    /// Whether it is all that a clone leaves that was killed before it wrote anything, and whose lock an administrator has
+    /// removed: its temporary file. Nothing stands in it that could be anybody's; guests that are made in any other way have
+    /// entries from the start.
+    pub(crate) fn is_husk(&self) -> bool {
+        let entries = self.config.as_object().into_iter().flat_map(serde_json::Map::keys);
+        self.description().trim() == "qmclone temporary file"
+            && entries.into_iter().all(|entry| matches!(entry.as_str(), "description" | "digest"))
+    }
+
     /// Refuses to touch what is locked by somebody's work.
     pub(crate) fn unlocked(&self) -> Result<()> {
         match self.lock() {

@@ -59,6 +59,7 @@ fn clone(call: &mut Call<'_>) -> Served<Reply> {
         return call.fork(work.then(Duration::ZERO, move |_, _| Err(text)));
     }
     let mut guest = Guest::new(newid, kind, call.node, call.cluster.now);
+    guest.config.set("description", " qmclone temporary file\n");
     guest.config.set("lock", "clone");
     guest.pool = call.parameters.get("pool").map(str::to_owned);
     call.cluster.put_guest(guest);
