@@ -4,7 +4,7 @@ use crate::print::Shown;
 use crate::waiting::describe;
 use wire::account::Account;
 use wire::action::Action;
-use wire::cloud::{Direction, QuotaResponse, StepState, Workflow};
+use wire::cloud::{Direction, QuotaResponse, ServerGroup, StepState, Workflow};
 use wire::image::Image;
 use wire::key::SshKey;
 use wire::region::Region;
@@ -50,12 +50,21 @@ impl Shown for Server {
             ("IMAGE", format!("{} ({} {})", image_word(&self.image), self.image.distribution, self.image.name)),
             ("REGION", self.region.slug.clone()),
             ("TAGS", self.tags.join(", ")),
+            ("GROUP", cloud.group.map(group_word).unwrap_or_default()),
             ("FEATURES", self.features.join(", ")),
+            ("AVAILABILITY", if cloud.high_availability { "high".to_owned() } else { String::new() }),
             ("CREATED", self.created_at.to_string()),
         ];
-        lines.retain(|(name, value)| !value.is_empty() || !matches!(*name, "KIND" | "STATE" | "LAST ERROR" | "SSH"));
+        lines.retain(|(name, value)| {
+            !value.is_empty() || !matches!(*name, "KIND" | "GROUP" | "AVAILABILITY" | "STATE" | "LAST ERROR" | "SSH")
+        });
         lines
     }
+}
+
+fn group_word(group: ServerGroup) -> String {
+    let policy = group.policy.map(|policy| format!(" ({policy})")).unwrap_or_default();
+    format!("{}{policy}", group.name)
 }
 
 /// The public ones first.

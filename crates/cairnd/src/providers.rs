@@ -91,6 +91,7 @@ struct ProxmoxSettings {
     #[serde(default)]
     templates: BTreeMap<String, u32>,
     cpu_model: Option<String>,
+    high_availability: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -144,6 +145,7 @@ fn proxmox(
         }),
         templates: wanted.templates.iter().map(template).collect::<provider::Result<_>>()?,
         cpu_model: wanted.cpu_model.or(usual.cpu_model),
+        high_availability: wanted.high_availability.unwrap_or(usual.high_availability),
         task_grace: usual.task_grace,
         installation: usual.installation,
         token_id: usual.token_id,

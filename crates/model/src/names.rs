@@ -61,6 +61,12 @@ name!(
     tag_name
 );
 name!(
+    /// The name of a group of servers: as a tag's, but that case makes a difference.
+    GroupName,
+    "group",
+    group_name
+);
+name!(
     /// A VPC's name: the specification's `^[a-zA-Z0-9\-\.]+$`, at most 255.
     VpcName,
     "name",
@@ -135,6 +141,12 @@ fn tag_name(text: &str) -> Result<(), String> {
         return Ok(());
     }
     Err("Tag names may contain only letters, numbers, colons, dashes and underscores.".to_owned())
+}
+
+fn group_name(text: &str) -> Result<(), String> {
+    tag_name(text).map_err(|_| {
+        format!("A group's name has 1 to {LONGEST} letters, numbers, colons, dashes and underscores.")
+    })
 }
 
 fn vpc_name(text: &str) -> Result<(), String> {

@@ -98,6 +98,16 @@ pub struct Placement {
 }
 
 impl Placement {
+    /// What the tenant is told when no host will do.
+    pub fn refused(&self) -> Refusal {
+        if !self.rejected.iter().any(|(_, reason)| matches!(reason, Reason::Group { .. })) {
+            return Self::refusal();
+        }
+        let message = "There is no room for a server of this size in this region on a host that has none of its group \
+                       yet; choose the policy `soft-anti-affinity`, or another region.";
+        Refusal::new(Code::NoCapacity, message)
+    }
+
     /// What the tenant is told when no host has room.
     pub fn refusal() -> Refusal {
         let message = "There is no room for a server of this size in this region at the moment; choose a smaller size, \

@@ -116,6 +116,16 @@ impl Default for GuestKind {
     }
 }
 
+words!(
+    /// How the servers of a group stand to each other.
+    GroupPolicy {
+        /// On different hosts: rather no server at all.
+        AntiAffinity = "anti-affinity",
+        /// On different hosts, as long as there are any.
+        SoftAntiAffinity = "soft-anti-affinity",
+    }
+);
+
 /// What archives of a container's root file system end in.
 const ARCHIVES: [&str; 5] = [".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".tar.bz2"];
 
@@ -138,7 +148,8 @@ mod tests {
 
     #[test]
     fn an_archive_becomes_a_container_and_a_disk_a_machine() {
-        for address in ["https://a.example/debian-12-standard_12.7-1_amd64.tar.zst", "/x/root.tar.xz?a=b", "b.tar.gz#c"] {
+        for address in ["https://a.example/debian-12-standard_12.7-1_amd64.tar.zst", "/x/root.tar.xz?a=b", "b.tar.gz#c"]
+        {
             assert_eq!(GuestKind::made_of(address), GuestKind::Container, "{address}");
         }
         for address in ["https://a.example/debian.qcow2", "https://a.example/x.qcow2?of=y.tar.gz", "disk.raw.xz", ""] {

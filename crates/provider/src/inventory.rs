@@ -27,6 +27,8 @@ pub struct Capabilities {
     pub migration: bool,
     /// Containers beside virtual machines.
     pub containers: bool,
+    /// Guests can be kept available: started again when they die, elsewhere when their host does.
+    pub high_availability: bool,
     /// An interactive console (screen or serial line).
     pub console: bool,
     /// Guests are numbered at the provider, and the numbers of ours come from this range (both ends count).

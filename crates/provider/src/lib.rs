@@ -107,6 +107,12 @@ pub trait Provider: Send + Sync + 'static {
         Err(unsupported(&format!("moving guests to {to}"), guest))
     }
 
+    /// Ensures that the substrate keeps the guest available: starts it again when it dies, elsewhere when its host does.
+    /// It stays so until the guest is deleted. Only with [`Capabilities::high_availability`].
+    async fn keep_available(&self, guest: &GuestRef) -> Result<()> {
+        Err(unsupported("high availability", guest))
+    }
+
     /// Puts our mark on a guest that has none: from then on it is ours. `guest.name` is the stranger's. A guest that
     /// carries another installation's mark is refused.
     async fn adopt_guest(&self, guest: &GuestRef) -> Result<()> {

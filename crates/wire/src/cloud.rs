@@ -1,7 +1,9 @@
 //! What Cairn adds: the object `cloud` of a server, and the answers under `/cloud/v1`.
 
 use crate::action::Action;
+use crate::strict::objects;
 use crate::time::WireTime;
+use crate::words;
 use model::ids::ServerId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,6 +16,14 @@ pub struct ServerCloud {
     #[serde(default)]
     #[schema(required)]
     pub kind: String,
+    /// The group of servers that it is kept apart from; `null` without one.
+    #[serde(default)]
+    #[schema(required)]
+    pub group: Option<ServerGroup>,
+    /// Whether it is started again when it dies, elsewhere when its host does.
+    #[serde(default)]
+    #[schema(required)]
+    pub high_availability: bool,
     /// How to log in; `null` until that is known.
     #[schema(required)]
     pub ssh: Option<SshEndpoint>,
@@ -28,6 +38,34 @@ pub struct ServerCloud {
     #[schema(required)]
     pub incarnation: String,
 }
+
+/// What Cairn takes in a create beyond the API it is compatible with.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(remote = "Self", expecting = "an object")]
+pub struct ServerWishes {
+    /// The group that the servers become members of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<ServerGroup>,
+    /// Whether they are started again when they die, elsewhere when their host does. Off when absent; a region that cannot
+    /// refuses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high_availability: Option<bool>,
+}
+
+/// Servers of a team that are kept apart. A group is there as long as it has members.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(remote = "Self", expecting = "an object")]
+pub struct ServerGroup {
+    /// What it is called: letters, digits, `:`, `_` and `-`.
+    #[schema(max_length = 255)]
+    pub name: String,
+    /// How far they are kept apart, the same for all members; `anti-affinity` when absent. More words may come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = words::group_policy)]
+    pub policy: Option<String>,
+}
+
+objects!(ServerGroup, ServerWishes);
 
 /// Where SSH answers. It need not be the server's own address: a host without a bridge forwards a port.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]

@@ -1,6 +1,6 @@
 //! Servers: what is asked for and what is there. On the wire a server is a `droplet`.
 
-use crate::cloud::ServerCloud;
+use crate::cloud::{ServerCloud, ServerWishes};
 use crate::envelope::{ActionLinks, Meta, PageLinks, list};
 use crate::image::Image;
 use crate::reference::{IdOrSlug, KeyReference};
@@ -228,6 +228,9 @@ pub struct ServerCreate {
     /// Whether it gets a public address. On when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_networking: Option<bool>,
+    /// What only Cairn knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloud: Option<ServerWishes>,
 }
 
 impl ServerCreate {
@@ -251,6 +254,7 @@ impl ServerCreate {
             vpc_uuid: None,
             with_droplet_agent: None,
             public_networking: None,
+            cloud: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Schemas for the state words of `model`, which knows nothing of OpenAPI; and for reading leniently.
 
-use model::states::{ActionStatus, ImageKind, ImageStatus, ServerStatus};
+use model::states::{ActionStatus, GroupPolicy, ImageKind, ImageStatus, ServerStatus};
 use serde::{Deserialize, Deserializer};
 use utoipa::openapi::{Object, ObjectBuilder, Type};
 
@@ -26,6 +26,11 @@ pub(crate) fn image_status() -> Object {
 
 pub(crate) fn image_kind() -> Object {
     one_of(ImageKind::ALL.iter().map(|word| word.as_str()), "Where the image comes from.")
+}
+
+pub(crate) fn group_policy() -> Object {
+    let words = GroupPolicy::ALL.iter().map(|word| word.as_str());
+    one_of(words, "On different hosts: rather no server at all, or (`soft-…`) as long as there are any.")
 }
 
 /// Reads `null` as the empty value: clients and other servers send it for empty lists.

@@ -41,6 +41,7 @@ pub(crate) const TABLE: &[Row] = &[
     ("GetClusterStatus", "GET", "/cluster/status", &[]),
     ("GetNextId", "GET", "/cluster/nextid", &["vmid"]),
     ("GetClusterFirewall", "GET", "/cluster/firewall/options", &[]),
+    ("PostHaResource", "POST", "/cluster/ha/resources", &["sid", "state"]),
     ("PutHaResource", "PUT", "/cluster/ha/resources/{sid}", &["state"]),
     ("DeleteHaResource", "DELETE", "/cluster/ha/resources/{sid}", &["purge@901"]),
     ("GetZones", "GET", "/cluster/sdn/zones", &[]),

@@ -7,10 +7,13 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use cloud::server::create::{CreateServers, Created};
 use model::ids::{ImageId, ServerId, SshKeyId, VpcId};
+use model::names::GroupName;
 use model::refusal::{Code, Refusal};
+use model::states::GroupPolicy;
 use serde::Deserialize;
-use store::servers::{Filter, ImageChoice, KeyChoice};
+use store::servers::{Filter, Group, ImageChoice, KeyChoice};
 use utoipa::IntoParams;
+use wire::cloud::ServerGroup;
 use wire::envelope::ActionLinks;
 use wire::reference::{IdOrSlug, KeyReference};
 use wire::server::{
@@ -149,6 +152,7 @@ fn request(body: ServerCreate, idempotency: Option<(String, [u8; 32])>) -> Resul
         (true, policy) => Some(backup_policy(policy, names.iter().map(|name| name.len() as u64).sum())?),
         (false, _) => None,
     };
+    let wishes = body.cloud.unwrap_or_default();
     Ok(CreateServers {
         names,
         names_field,
@@ -164,8 +168,23 @@ fn request(body: ServerCreate, idempotency: Option<(String, [u8; 32])>) -> Resul
         user_data: body.user_data.filter(|text| !text.is_empty()),
         volumes: body.volumes.unwrap_or_default(),
         vpc,
+        high_availability: wishes.high_availability.unwrap_or(false),
+        group: wishes.group.map(group).transpose()?,
         idempotency,
     })
+}
+
+/// A group as a request names it.
+fn group(asked: ServerGroup) -> Result<Group> {
+    let name = GroupName::parse(&asked.name).map_err(|refusal| refusal.at("cloud.group.name"))?;
+    let policy = match asked.policy {
+        None => GroupPolicy::AntiAffinity,
+        Some(word) => word.parse().map_err(|_| {
+            let known: Vec<String> = GroupPolicy::ALL.iter().map(|word| format!("`{word}`")).collect();
+            Refusal::field("cloud.group.policy", format!("It has to be {}.", known.join(" or ")))
+        })?,
+    };
+    Ok(Group { name, policy })
 }
 
 /// A backup policy as a request words it. What it leaves open, `seed` decides.

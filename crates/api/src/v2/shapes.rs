@@ -8,7 +8,7 @@ use std::sync::Arc;
 use store::catalogue::Shelf;
 use store::servers::{ImageOf, Server};
 use wire::action::Action;
-use wire::cloud::{ServerCloud, SshEndpoint};
+use wire::cloud::{ServerCloud, ServerGroup, SshEndpoint};
 use wire::envelope::ActionLink;
 use wire::image::Image;
 use wire::region::Region;
@@ -194,5 +194,11 @@ fn extension(server: &Server) -> ServerCloud {
         (true, _, true) => "is being worked on",
     };
     let kind = server.image.guest.as_str().to_owned();
-    ServerCloud { kind, ssh, state: state.to_owned(), last_error: None, incarnation: server.incarnation.clone() }
+    let group = server
+        .group
+        .as_ref()
+        .map(|group| ServerGroup { name: group.name.as_str().to_owned(), policy: Some(group.policy.to_string()) });
+    let (state, incarnation) = (state.to_owned(), server.incarnation.clone());
+    let high_availability = server.high_availability;
+    ServerCloud { kind, group, high_availability, ssh, state, last_error: None, incarnation }
 }

@@ -11,6 +11,7 @@ use clap::Args;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use wire::cloud::{ServerGroup, ServerWishes};
 use wire::envelope::ActionLinks;
 use wire::server::{Server, ServerCreate};
 
@@ -44,6 +45,15 @@ pub(crate) struct CreateArguments {
     /// The network of their private addresses, by id
     #[arg(long, value_name = "ID")]
     vpc: Option<String>,
+    /// Keep them on different hosts than other servers of this group
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// How far the servers of the group are kept apart: `anti-affinity` (rather none at all), or `soft-anti-affinity`
+    #[arg(long, value_name = "POLICY", requires = "group")]
+    group_policy: Option<String>,
+    /// Start them again when they die, elsewhere when their host does; not every region can
+    #[arg(long)]
+    high_availability: bool,
     /// Give them IPv6 addresses
     #[arg(long)]
     ipv6: bool,
@@ -135,6 +145,10 @@ async fn request(arguments: CreateArguments, session: &Session) -> Result<Server
     request.tags = Some(arguments.tags).filter(|tags| !tags.is_empty());
     request.user_data = arguments.user_data_file.as_deref().map(read).transpose()?;
     request.vpc_uuid = arguments.vpc;
+    let policy = arguments.group_policy;
+    let group = arguments.group.map(|name| ServerGroup { name, policy });
+    let wishes = ServerWishes { group, high_availability: arguments.high_availability.then_some(true) };
+    request.cloud = Some(wishes).filter(|wishes| *wishes != ServerWishes::default());
     request.ipv6 = arguments.ipv6.then_some(true);
     request.backups = arguments.backups.then_some(true);
     request.public_networking = arguments.no_public.then_some(false);

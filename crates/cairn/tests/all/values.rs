@@ -145,6 +145,8 @@ pub(crate) fn server(id: i32, name: &str, status: &str) -> Value {
         vpc_uuid: None,
         cloud: Some(ServerCloud {
             kind: "machine".into(),
+            group: None,
+            high_availability: false,
             ssh: Some(SshEndpoint { host: "127.0.0.1".into(), port: 40022, user: "debian".into() }),
             state: "running".into(),
             last_error: None,

@@ -10,7 +10,7 @@ use model::refusal::{Code, Refusal};
 use model::states::ImageStatus;
 use provider::Capabilities;
 use store::idempotency::Claim;
-use store::servers::{Ground, GroundChoice, ImageChoice, KeyChoice, NewServer, NewServers, Server, Vpc};
+use store::servers::{Ground, GroundChoice, Group, ImageChoice, KeyChoice, NewServer, NewServers, Server, Vpc};
 use store::{Store, Tx};
 use workflow::NewWorkflow;
 
@@ -54,6 +54,10 @@ pub struct CreateServers {
     pub volumes: Vec<String>,
     /// The VPC; `None` for the region's default.
     pub vpc: Option<VpcId>,
+    /// The group that they are members of.
+    pub group: Option<Group>,
+    /// The provider is to keep them available.
+    pub high_availability: bool,
     /// The idempotency key with the hash of the request.
     pub idempotency: Option<(String, [u8; 32])>,
 }
@@ -199,6 +203,10 @@ fn fit(request: &CreateServers, ground: Ground) -> Result<Fit> {
     let vpc = fit_vpc(request, ground.vpc, &region)?;
     let capabilities: Capabilities = serde_json::from_value(region.capabilities.clone()).unwrap_or_default();
     super::containers::check_create(request, &image, &region.slug, capabilities)?;
+    if request.high_availability && !capabilities.high_availability {
+        let message = format!("Region `{}` offers no high availability. Leave it out.", region.slug);
+        return Err(refuse(Code::Unsupported, "cloud.high_availability", &message).into());
+    }
     if request.ipv6 && !capabilities.ipv6 {
         let message = format!("Region `{}` has no IPv6. Leave `ipv6` out or set it to false.", region.slug);
         return Err(refuse(Code::Unsupported, "ipv6", &message).into());
@@ -317,6 +325,10 @@ pub(super) async fn write(
     let ground = store::servers::ground(tx, &choice).await?;
     let fit = fit(alike, ground)?;
     let vpc = reserve(tx, team, &fit).await?;
+    // Under the quota's lock: no other request of the team gives the group another policy meanwhile.
+    if let Some(group) = &alike.group {
+        one_policy(tx, team, group).await?;
+    }
     let named = orders.iter().flat_map(|order| order.names.iter().map(move |name| (name, order)));
     let servers = fit.ids.iter().zip(named).map(|(id, (name, order))| {
         let life = NewWorkflow::of::<Life>(subject(*id), &ServerInput { server: *id }).team(team);
@@ -344,9 +356,18 @@ pub(super) async fn write(
         monitoring: alike.monitoring,
         public_networking: alike.public_networking,
         tags: &chosen_tags(alike)?,
+        group: alike.group.as_ref(),
+        high_availability: alike.high_availability,
     };
     let made = store::servers::insert(tx, &new).await?;
     Ok(made.into_iter().map(|(server, action)| (server, ActionId(action))).collect())
+}
+
+/// A group has one policy as long as it has members.
+async fn one_policy(tx: &mut Tx, team: TeamId, group: &Group) -> Result<()> {
+    let Some(other) = store::servers::other_policy(tx, team, group).await? else { return Ok(()) };
+    let message = format!("Group `{}` has the policy `{other}`. Use that one, or another group.", group.name);
+    Err(Refusal::field("cloud.group.policy", message).into())
 }
 
 /// Claims the addresses and admits the servers under the quota's lock. Returns the VPC that they are in.

@@ -1,12 +1,11 @@
 //! A server's life: everything a new server needs, in order. Deleting a server walks this list backwards, and so does
 //! a create that fails.
 
-use crate::server::observe;
+use crate::server::{observe, placing};
 use crate::site::{self, Site};
 use async_trait::async_trait;
-use model::catalogue::Placing;
 use model::ids::{HostId, ServerId};
-use model::placement::{self, Host, HostState, Placement};
+use model::placement::{self, Placement};
 use model::refusal::Code;
 use provider::{Guest, GuestPower, GuestRef, NetworkKind, NetworkSpec, PowerWish, Provider};
 use serde::{Deserialize, Serialize};
@@ -113,7 +112,7 @@ impl Step<Site> for Place {
             let refusal = Placement::refusal();
             return Ok(Outcome::refuse(refusal.code.as_str(), refusal.message));
         }
-        let candidates = store::servers::candidates(tx, &work.region).await?;
+        let candidates = store::servers::candidates(tx, &work.region, work.id).await?;
         if candidates.is_empty() {
             // Not full, only not looked at yet: a region that was just connected.
             return Ok(Outcome::wait_for(
@@ -121,8 +120,7 @@ impl Step<Site> for Place {
                 Duration::from_millis(500),
             ));
         }
-        let request = wanted(&work)?;
-        let hosts: Vec<Host> = candidates.iter().map(host).collect();
+        let (request, hosts) = (placing::wanted(&work, &candidates)?, placing::hosts(&work, &candidates));
         let placement = placement::place(&request, &hosts);
         for choice in &placement.ranked {
             if store::servers::place(tx, work.id, choice.host).await? {
@@ -133,7 +131,7 @@ impl Step<Site> for Place {
         for (host, reason) in &placement.rejected {
             tracing::info!(server = %work.id, %host, %reason, "host rejected");
         }
-        let refusal = Placement::refusal();
+        let refusal = placement.refused();
         Ok(Outcome::refuse(refusal.code.as_str(), refusal.message))
     }
 
@@ -145,42 +143,6 @@ impl Step<Site> for Place {
         store::addresses::release(tx, server).await?;
         Ok(Outcome::done(()))
     }
-}
-
-/// What a server asks of a host, wherever it comes from.
-pub(super) fn wanted(work: &Work) -> Result<placement::Request, Fault> {
-    let placing: Option<Placing> = work.placing.clone().map(serde_json::from_value).transpose().map_err(|error| {
-        Fault::bug(format!("how region {} places its servers cannot be read: {error}", work.region))
-    })?;
-    let Placing { preference, headroom, weights } = placing.unwrap_or_default();
-    Ok(placement::Request {
-        needs: placement::Resources {
-            vcpus: i64::from(work.vcpus),
-            memory_mib: i64::from(work.memory_mib),
-            disk_gb: i64::from(work.disk_gb),
-        },
-        preference,
-        headroom,
-        weights,
-        seed: u64::from(work.id.0.unsigned_abs()),
-        ..placement::Request::default()
-    })
-}
-
-/// A host as placement looks at it.
-pub(super) fn host(candidate: &store::servers::Candidate) -> Host {
-    let architecture = candidate.architecture.as_deref();
-    Host {
-        state: if candidate.up { HostState::Up } else { HostState::Maintenance },
-        reserved: amount(candidate.reserved),
-        architecture: architecture.and_then(|word| serde_json::from_value(word.into()).ok()),
-        tags: candidate.tags.iter().map(|tag| tag.as_str().into()).collect(),
-        ..Host::new(candidate.id, amount(candidate.capacity))
-    }
-}
-
-fn amount((vcpus, memory_mib, disk_gb): (i64, i64, i64)) -> placement::Resources {
-    placement::Resources { vcpus, memory_mib, disk_gb }
 }
 
 /// Gives the server its addresses. The request claimed them already, so that an exhausted pool is its answer; here the
@@ -461,6 +423,9 @@ impl Step<Site> for Answer {
         let guest = cx.placed_guest(&work)?;
         match cx.provider(&work.region)?.find_guest(&guest).await.map_err(site::fault)? {
             Guest::Ours(seen) if seen.power == GuestPower::Running || work.adopted => {
+                if let Err(refusal) = keep_available(cx, &work, &guest).await? {
+                    return Ok(refusal);
+                }
                 let tx = run.tx().await?;
                 observe::saw(tx, work.id, &seen).await?;
                 store::servers::set_answered(tx, work.id).await?;
@@ -480,6 +445,16 @@ impl Step<Site> for Answer {
     async fn unmake(&self, _cx: &Site, _run: &mut Run<Site>, _memo: Option<()>) -> Result<Outcome<()>, Fault> {
         Ok(Outcome::done(()))
     }
+}
+
+/// Hands a guest that was ordered so to the provider's high availability. Deleting the guest takes it out again.
+async fn keep_available(cx: &Site, work: &Work, guest: &provider::GuestRef) -> Result<Result<(), Outcome<()>>, Fault> {
+    if !work.high_availability {
+        return Ok(Ok(()));
+    }
+    let answer = cx.provider(&work.region)?.keep_available(guest).await;
+    let sentence = "The server could not be put under high availability. Ask your operator to look at the log.";
+    site::settle(answer, Code::ProviderRefused, sentence)
 }
 
 /// Opens the usage range.

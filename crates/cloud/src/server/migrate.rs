@@ -1,8 +1,8 @@
 //! Migrate: room on another host first, then the move, then the row. While it runs the server holds room on both hosts.
 //! Whatever becomes of the move, what is written down in the end is where the guest was seen.
 
-use super::life::{ensure_networks_on, host, wanted};
-use super::observe;
+use super::life::ensure_networks_on;
+use super::{observe, placing};
 use super::power::{look, subject};
 use crate::site::{self, Site};
 use async_trait::async_trait;
@@ -126,7 +126,7 @@ async fn reserve(
     if let Some((host, name)) = store::servers::target(tx, work.id).await? {
         return Ok(Outcome::done(Target { host, name })); // a repeat
     }
-    let candidates = store::servers::candidates(tx, &work.region).await?;
+    let candidates = store::servers::candidates(tx, &work.region, work.id).await?;
     let named = |name: &str| candidates.iter().find(|host| host.name == name);
     if let Some(there) = named(&seen.guest.host).filter(|host| Some(host.id) == required) {
         return Ok(Outcome::done(Target { host: there.id, name: there.name.clone() })); // it went there by itself
@@ -134,8 +134,8 @@ async fn reserve(
     let mut avoid: Vec<HostId> = work.host.iter().map(|(host, _)| *host).collect();
     avoid.extend(named(&seen.guest.host).map(|host| host.id));
     avoid.extend(movable.not_to.iter().filter_map(|(name, _)| named(name)).map(|host| host.id));
-    let request = placement::Request { required, avoid, ..wanted(work)? };
-    let hosts: Vec<placement::Host> = candidates.iter().map(host).collect();
+    let request = placement::Request { required, avoid, ..placing::wanted(work, &candidates)? };
+    let hosts = placing::hosts(work, &candidates);
     let placed = placement::place(&request, &hosts);
     for choice in &placed.ranked {
         if store::servers::reserve_target(tx, work.id, choice.host).await? {

@@ -12,6 +12,7 @@ pub mod group;
 pub mod life;
 pub mod migrate;
 pub mod observe;
+mod placing;
 pub mod power;
 pub mod rebuild;
 pub mod rename;

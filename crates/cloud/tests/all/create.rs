@@ -44,6 +44,7 @@ const ARCHIVE: &str = "ubuntu-24-04-container-x64";
 async fn an_archive_makes_containers_where_there_are_any() {
     let stage = Stage::set().await;
     stage.run(&format!("UPDATE images SET status = 'available' WHERE slug = '{ARCHIVE}'")).await;
+    stage.run("UPDATE regions SET capabilities = jsonb_set(capabilities, '{containers}', 'false')").await;
     let request = CreateServers { image: ImageChoice::Slug(ARCHIVE.to_owned()), ..stage.request(&["box"]) };
     let refused = |answer| match answer {
         Err(cloud::Error::Refused(refusal)) => {

@@ -10,6 +10,7 @@ mod healing;
 mod lives;
 mod migration;
 mod numbers;
+mod placing;
 mod regions;
 mod retention;
 mod stage;

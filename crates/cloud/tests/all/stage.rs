@@ -122,6 +122,8 @@ impl Stage {
             user_data: None,
             volumes: Vec::new(),
             vpc: None,
+            group: None,
+            high_availability: false,
             idempotency: None,
         }
     }

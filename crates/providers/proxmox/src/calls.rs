@@ -21,6 +21,10 @@ calls! {
         vmid "vmid" 804: Option<u32>;
     }
     GetClusterFirewall GET "/cluster/firewall/options" () {}
+    PostHaResource POST "/cluster/ha/resources" () {
+        sid "sid" 804: String;
+        state "state" 804: Option<String>;
+    }
     PutHaResource PUT "/cluster/ha/resources/{sid}" (sid: String) {
         state "state" 804: Option<String>;
     }
@@ -251,6 +255,7 @@ pub const CALLS: &[(&str, &str)] = &[
     ("GET", "/cluster/status"),
     ("GET", "/cluster/nextid"),
     ("GET", "/cluster/firewall/options"),
+    ("POST", "/cluster/ha/resources"),
     ("PUT", "/cluster/ha/resources/{sid}"),
     ("DELETE", "/cluster/ha/resources/{sid}"),
     ("GET", "/cluster/sdn/zones"),

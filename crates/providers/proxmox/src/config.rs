@@ -42,6 +42,8 @@ pub struct Config {
     pub templates: BTreeMap<ImageId, u32>,
     /// The CPU model of new guests (`x86-64-v2-AES`, `host`); `None`: the template's.
     pub cpu_model: Option<String>,
+    /// Guests may be put under high availability. The cluster asks for `Sys.Console` on `/` for that.
+    pub high_availability: bool,
     /// How long a task that the cluster does not know may be unknown before it counts as vanished: its log is written a
     /// moment after its name was answered.
     pub task_grace: Duration,
@@ -132,6 +134,7 @@ impl Config {
             cloning: Cloning::Automatic,
             templates: BTreeMap::new(),
             cpu_model: None,
+            high_availability: false,
             task_grace: Duration::from_secs(10),
         }
     }

@@ -5,6 +5,7 @@
 //! configuration at Proxmox (`mark`), so a restarted daemon finds its guests by looking. Work of several tasks is begun
 //! one task per call, and the next call sees how far it is.
 
+mod availability;
 mod call;
 mod calls;
 mod changes;
@@ -147,6 +148,10 @@ impl Provider for Proxmox {
 
     async fn move_guest(&self, guest: &GuestRef, to: &str, how: Move) -> Result<Begun> {
         self.region.move_guest(guest, to, how).await
+    }
+
+    async fn keep_available(&self, guest: &GuestRef) -> Result<()> {
+        self.region.keep_available(guest).await
     }
 
     async fn adopt_guest(&self, guest: &GuestRef) -> Result<()> {

@@ -43,6 +43,9 @@ pub(crate) fn needed(version: Version, config: &Config) -> BTreeMap<String, BTre
     add("/vms".to_owned(), &["VM.Audit"]);
     add("/nodes".to_owned(), HOSTS);
     add("/".to_owned(), &["Sys.Audit"]);
+    if config.high_availability {
+        add("/".to_owned(), &["Sys.Console"]);
+    }
     for bridge in config.bridges.values() {
         add(format!("/sdn/zones/localnetwork/{}", bridge.name), &["SDN.Use"]);
     }

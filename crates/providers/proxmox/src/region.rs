@@ -166,6 +166,7 @@ impl Region {
             ipv6: false,
             migration: true,
             containers: true,
+            high_availability: self.config.high_availability,
             console: true,
             guest_numbers: Some(self.config.guest_numbers),
         }

@@ -1,11 +1,11 @@
 //! What a request for servers needs to know ([`ground`], one round trip) and what it writes ([`insert`], another).
 
-use super::read::{Server, columns, joined, read};
+use super::read::{Group, Server, columns, joined, read};
 use crate::rows::Columns as _;
 use crate::{Result, Tx};
 use ipnet::Ipv4Net;
 use model::ids::{ImageId, RegionSlug, ServerId, SizeSlug, SshKeyId, TeamId, VpcId};
-use model::states::{GuestKind, ImageKind, ImageStatus};
+use model::states::{GroupPolicy, GuestKind, ImageKind, ImageStatus};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -274,6 +274,20 @@ fn keys(row: &PgRow) -> Result<Vec<Key>> {
         .collect())
 }
 
+/// A policy that living members of the team's group have and that is not this one.
+pub async fn other_policy(tx: &mut Tx, team: TeamId, group: &Group) -> Result<Option<GroupPolicy>> {
+    let other: Option<String> = sqlx::query_scalar(
+        "SELECT group_policy FROM servers
+         WHERE team_id = $1 AND group_name = $2 AND group_policy <> $3 AND deleted_at IS NULL LIMIT 1",
+    )
+    .bind(team.0)
+    .bind(group.name.as_str())
+    .bind(group.policy.as_str())
+    .fetch_optional(&mut **tx)
+    .await?;
+    other.map(|word| word.parse().map_err(|_| crate::Error::Corrupt(format!("group policy {word}")))).transpose()
+}
+
 /// One new server.
 #[derive(Clone, Debug)]
 pub struct NewServer {
@@ -320,6 +334,10 @@ pub struct NewServers<'a> {
     pub public_networking: bool,
     /// Tags, made where they do not exist.
     pub tags: &'a [String],
+    /// The group that they are members of.
+    pub group: Option<&'a Group>,
+    /// The provider keeps them available.
+    pub high_availability: bool,
 }
 
 /// Writes servers, their workflows, reservations, `create` actions, tags, audit and events in one statement, and wakes
@@ -361,6 +379,9 @@ pub async fn insert(tx: &mut Tx, new: &NewServers<'_>) -> Result<Vec<(Server, i3
         .bind(&first.workflow.kind)
         .bind(first.workflow.made_within.as_secs_f64())
         .bind(first.workflow.unmade_within.as_secs_f64())
+        .bind(new.group.map(|group| group.name.as_str()))
+        .bind(new.group.map(|group| group.policy.as_str()))
+        .bind(new.high_availability)
         .fetch_all(&mut **tx)
         .await?;
     rows.iter().map(|row| Ok((read(row)?, row.try_get("action")?))).collect()
@@ -380,8 +401,10 @@ const INSERT: &str = concat!(
                statement_timestamp() + make_interval(secs => $25), statement_timestamp() FROM new
     ), server AS (
         INSERT INTO servers (id, team_id, name, region, size, image_id, vpc_id, vcpus, memory_mib, disk_gb, public_keys,
-                             user_data, backups, backup_policy, ipv6, monitoring, public_networking, workflow_id)
-        SELECT id, $1, name, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, workflow_id FROM new
+                             user_data, backups, backup_policy, ipv6, monitoring, public_networking, workflow_id,
+                             group_name, group_policy, high_availability)
+        SELECT id, $1, name, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, workflow_id,
+               $27, $28, $29 FROM new
         RETURNING *
     ), reserved AS (
         INSERT INTO reservations (server_id, team_id, vcpus, memory_mib, disk_gb) SELECT id, $1, $9, $10, $11 FROM new

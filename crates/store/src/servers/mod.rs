@@ -20,16 +20,17 @@ pub use changes::{
 };
 pub use create::{
     Ground, GroundChoice, Image, ImageChoice, Key, KeyChoice, NewServer, NewServers, Region, Size, Vpc, ground, insert,
-    size,
+    other_policy, size,
 };
 pub use everywhere::{Placed, Where, everywhere};
 pub use heals::{Idle, forget_heals, healed, idle};
 pub use orders::{DestroyOrder, Going, destroy_order, order_destroy};
 pub use place::{
-    Candidate, candidates, confirm, follow, place, release_target, reserve_target, stands_on, target, unplace,
+    Candidate, GuestStorage, candidates, confirm, follow, place, release_target, reserve_target, stands_on, target,
+    unplace,
 };
 pub use read::{
-    Filter, ImageOf, Server, Work, by_ids, capabilities, get, list, neighbor_groups, neighbors, on_region, work,
+    Filter, Group, ImageOf, Server, Work, by_ids, capabilities, get, list, neighbor_groups, neighbors, on_region, work,
 };
 pub use seen::{Seen, next_generation, record};
 pub use watch::{Watched, elsewhere, living, touch_seen, watched};

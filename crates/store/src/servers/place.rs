@@ -4,6 +4,7 @@
 use crate::{Result, Tx};
 use model::ids::{HostId, RegionSlug, ServerId};
 use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 
 /// A host with what of it may be sold and what is reserved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,20 +25,54 @@ pub struct Candidate {
     pub reserved: (i64, i64, i64),
     /// How many servers it carries.
     pub servers: i64,
+    /// Where the disks of guests go, if the provider has named storages and this one answers.
+    pub storage: Option<GuestStorage>,
+    /// Other members of the server's group that it carries, or is to carry.
+    pub company: i64,
 }
 
-/// The region's hosts.
-pub async fn candidates(tx: &mut Tx, region: &RegionSlug) -> Result<Vec<Candidate>> {
+/// The storage of guests' disks, as one host reaches it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuestStorage {
+    /// Its name.
+    pub name: String,
+    /// Its technique.
+    pub technique: String,
+    /// What may be kept on it.
+    pub content: Vec<String>,
+    /// All hosts of the region reach the same one.
+    pub shared: bool,
+    /// GB that are reserved on it, without the server's own where it is shared.
+    pub reserved_gb: i64,
+}
+
+/// The region's hosts, as a server that is to be placed finds them.
+pub async fn candidates(tx: &mut Tx, region: &RegionSlug, server: ServerId) -> Result<Vec<Candidate>> {
     let rows = sqlx::query(
         "SELECT h.id, h.name, h.tags, h.architecture, h.state = 'up' AS up, h.vcpus::bigint AS vcpus, h.memory_mib, h.disk_gb,
-                r.servers, r.vcpus AS used_vcpus, r.memory_mib AS used_memory, r.disk_gb AS used_disk
-         FROM hosts h CROSS JOIN LATERAL (
+                r.servers, r.vcpus AS used_vcpus, r.memory_mib AS used_memory, r.disk_gb AS used_disk,
+                d.name AS storage, d.technique, d.content, d.shared,
+                CASE WHEN d.shared THEN (
+                    SELECT coalesce(sum(a.disk_gb), 0)::bigint FROM reservations a JOIN hosts o ON o.id = a.host_id
+                    WHERE o.region = $1 AND a.purpose = 'home' AND a.server_id <> $2)
+                ELSE r.disk_gb END AS used_storage,
+                CASE WHEN s.group_name IS NULL THEN 0 ELSE (
+                    SELECT count(DISTINCT m.id) FROM servers m JOIN reservations a ON a.server_id = m.id AND a.host_id = h.id
+                    WHERE m.team_id = s.team_id AND m.group_name = s.group_name AND m.id <> s.id AND m.deleted_at IS NULL)
+                END AS company
+         FROM hosts h LEFT JOIN servers s ON s.id = $2
+         LEFT JOIN LATERAL (
+             SELECT t.name, t.technique, t.content, t.host IS NULL AS shared FROM storages t
+             WHERE t.region = h.region AND t.used_for_guests AND t.online AND (t.host IS NULL OR t.host = h.name)
+             ORDER BY t.name LIMIT 1) d ON true
+         CROSS JOIN LATERAL (
              SELECT count(*) FILTER (WHERE purpose = 'home') AS servers, coalesce(sum(vcpus), 0)::bigint AS vcpus,
                     coalesce(sum(memory_mib), 0)::bigint AS memory_mib, coalesce(sum(disk_gb), 0)::bigint AS disk_gb
              FROM reservations WHERE host_id = h.id) r
          WHERE h.region = $1 ORDER BY h.name",
     )
     .bind(region.as_str())
+    .bind(server.0)
     .fetch_all(&mut **tx)
     .await?;
     rows.iter()
@@ -51,9 +86,22 @@ pub async fn candidates(tx: &mut Tx, region: &RegionSlug) -> Result<Vec<Candidat
                 capacity: (row.try_get("vcpus")?, row.try_get("memory_mib")?, row.try_get("disk_gb")?),
                 reserved: (row.try_get("used_vcpus")?, row.try_get("used_memory")?, row.try_get("used_disk")?),
                 servers: row.try_get("servers")?,
+                storage: storage(row)?,
+                company: row.try_get("company")?,
             })
         })
         .collect()
+}
+
+fn storage(row: &PgRow) -> Result<Option<GuestStorage>> {
+    let Some(name) = row.try_get("storage")? else { return Ok(None) };
+    Ok(Some(GuestStorage {
+        name,
+        technique: row.try_get("technique")?,
+        content: row.try_get("content")?,
+        shared: row.try_get("shared")?,
+        reserved_gb: row.try_get("used_storage")?,
+    }))
 }
 
 /// Reserves room on `host` and writes it on the server. `false`: no room there any more.

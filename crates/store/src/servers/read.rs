@@ -5,7 +5,8 @@ use crate::{Result, Tx};
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use model::ids::{HostId, ImageId, RegionSlug, ServerId, SizeSlug, TeamId, VpcId, WorkflowId};
-use model::states::{GuestKind, ImageKind, ImageStatus, Power};
+use model::names::GroupName;
+use model::states::{GroupPolicy, GuestKind, ImageKind, ImageStatus, Power};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use std::net::Ipv4Addr;
@@ -43,6 +44,15 @@ pub struct ImageOf {
     pub created_at: Timestamp,
 }
 
+/// Servers of a team that are kept apart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Group {
+    /// Its name.
+    pub name: GroupName,
+    /// How far.
+    pub policy: GroupPolicy,
+}
+
 /// A server as its tenant sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
@@ -74,6 +84,10 @@ pub struct Server {
     pub backup_policy: Option<serde_json::Value>,
     /// Up to when every backup window has been served.
     pub backups_served: Timestamp,
+    /// The group that it is a member of.
+    pub group: Option<Group>,
+    /// The provider keeps it available.
+    pub high_availability: bool,
     /// IPv6 was asked for.
     pub ipv6: bool,
     /// Monitoring was asked for.
@@ -105,8 +119,8 @@ macro_rules! columns {
     () => {
         "s.id, s.name, s.region, s.size, s.vcpus, s.memory_mib, s.disk_gb, s.vpc_id, s.backups, s.backup_policy,
            s.backups_served_at,
-           s.ipv6, s.monitoring, s.answered_at IS NOT NULL AS answered, s.seen_power, s.seen_ssh_host, s.seen_ssh_port,
-           s.workflow_id, s.incarnation, s.created_at,
+           s.group_name, s.group_policy, s.high_availability, s.ipv6, s.monitoring, s.answered_at IS NOT NULL AS answered,
+           s.seen_power, s.seen_ssh_host, s.seen_ssh_port, s.workflow_id, s.incarnation, s.created_at,
            i.id AS image_id, i.name AS image_name, i.slug AS image_slug, i.distribution, i.kind AS image_kind, i.guest,
            i.status AS image_status, i.team_id IS NULL AS image_public, i.regions AS image_regions, i.min_disk_gb,
            i.stored_bytes, i.description AS image_description, i.default_user, i.created_at AS image_created_at,
@@ -164,6 +178,12 @@ fn image(row: &PgRow) -> Result<ImageOf> {
     })
 }
 
+fn group(row: &PgRow) -> Result<Option<Group>> {
+    let Some(name) = row.try_get::<Option<String>, _>("group_name")? else { return Ok(None) };
+    let name = GroupName::parse(&name).map_err(|refusal| crate::Error::Corrupt(refusal.message))?;
+    Ok(Some(Group { name, policy: row.word("group_policy")? }))
+}
+
 fn ssh(row: &PgRow) -> Result<Option<(String, u16)>> {
     let host: Option<String> = row.try_get("seen_ssh_host")?;
     let port: Option<i32> = row.try_get("seen_ssh_port")?;
@@ -191,6 +211,8 @@ pub(super) fn read(row: &PgRow) -> Result<Server> {
         backups: row.try_get("backups")?,
         backup_policy: row.try_get("backup_policy")?,
         backups_served: row.time("backups_served_at")?,
+        group: group(row)?,
+        high_availability: row.try_get("high_availability")?,
         ipv6: row.try_get("ipv6")?,
         monitoring: row.try_get("monitoring")?,
         answered: row.try_get("answered")?,
@@ -323,6 +345,10 @@ pub struct Work {
     pub guest_number: Option<i64>,
     /// The guest was there before it was ours.
     pub adopted: bool,
+    /// The group that it is a member of.
+    pub group: Option<Group>,
+    /// The provider keeps it available.
+    pub high_availability: bool,
     /// The region's `model::catalogue::Placing` as stored, where it has one.
     pub placing: Option<serde_json::Value>,
     /// Power as wanted.
@@ -345,6 +371,7 @@ const WORK: &str = "
     SELECT s.id, s.team_id, s.name, s.region, s.size, s.vcpus, s.memory_mib, s.disk_gb, s.image_id, s.vpc_id,
            s.public_keys, s.incarnation, s.user_data, s.host_id, h.name AS host_name, s.wanted_power, s.seen_power,
            s.answered_at IS NOT NULL AS answered, s.destroy_requested_at IS NOT NULL AS leaving, s.workflow_id,
+           s.group_name, s.group_policy, s.high_availability,
            s.adopted, r.settings -> 'placement' AS placing, (SELECT n.number FROM guest_numbers n WHERE n.server_id = s.id AND n.freed_at IS NULL) AS guest_number,
            i.source, i.guest, i.default_user,
            ARRAY(SELECT host(x) FROM unnest(r.resolvers) AS x) AS resolvers, z.price_hourly
@@ -382,6 +409,8 @@ fn read_work(row: &PgRow) -> Result<Work> {
         host: host.map(HostId).zip(host_name),
         guest_number: row.try_get("guest_number")?,
         adopted: row.try_get("adopted")?,
+        group: group(row)?,
+        high_availability: row.try_get("high_availability")?,
         placing: row.try_get("placing")?,
         wanted_power: row.word("wanted_power")?,
         seen_power: row.word_or_null("seen_power")?,

@@ -103,6 +103,8 @@ fn server() -> Server {
         vpc_uuid: Some("018f3a52-0000-7000-8000-000000000001".parse().unwrap()),
         cloud: Some(ServerCloud {
             kind: "container".into(),
+            group: Some(wire::cloud::ServerGroup { name: "web".into(), policy: Some("anti-affinity".into()) }),
+            high_availability: true,
             ssh: Some(SshEndpoint { host: "127.0.0.1".into(), port: 2222, user: "root".into() }),
             state: "Running.".into(),
             last_error: None,

@@ -214,6 +214,8 @@ impl Lab {
             user_data: None,
             volumes: Vec::new(),
             vpc: None,
+            group: None,
+            high_availability: false,
             idempotency: None,
         };
         create(self.store(), &self.caller, &request).await.unwrap().servers[0].id
