@@ -204,6 +204,11 @@ pub fn failed(followed: Option<&Followed>) -> Option<provider::Fault> {
     }
 }
 
+/// Whether the task that was followed ended well.
+pub fn succeeded(followed: Option<&Followed>) -> bool {
+    followed.is_some_and(|followed| followed.end == Some(TaskEnd::Succeeded))
+}
+
 /// Asks the region's provider about a task.
 pub async fn task_state(provider: &dyn Provider, task: &TaskName) -> Result<workflow::TaskState, Fault> {
     use workflow::TaskState;

@@ -11,6 +11,7 @@ use crate::template;
 use async_trait::async_trait;
 use model::states::ImageKind;
 use store::Tx;
+use store::servers::Work;
 use workflow::{Definition, End, Ended, Fault, Kind, Misdefined, Registry, Run, TaskName, TaskState, UNMAKE, World};
 
 /// Every workflow of this release.
@@ -43,7 +44,10 @@ impl World for Site {
         let region = match run.kind() {
             ImageLife::KIND => run.input::<ImageLife>()?.region,
             template::FetchTemplate::KIND => run.input::<template::FetchTemplate>()?.region,
-            _ => crate::server::power::subject(self, run).await?.region,
+            _ => match run.kept::<Work>() {
+                Some(work) => work.region.clone(),
+                None => crate::server::power::subject(self, run).await?.region,
+            },
         };
         site::task_state(&*self.provider(&region)?, task).await
     }
@@ -83,8 +87,7 @@ async fn server_ended(tx: &mut Tx, ended: &Ended, refusal: Option<&str>) -> Resu
     }
     store::servers::erase(tx, server).await?;
     store::alerts::resolve_all(tx, &crate::server::life::subject(server)).await?;
-    store::actions::end(tx, ended.id, "make", Some(refusal.unwrap_or(OVERTAKEN))).await?;
-    store::actions::end(tx, ended.id, "unmake", None).await?;
+    store::actions::end_life(tx, ended.id, refusal.unwrap_or(OVERTAKEN)).await?;
     tell(tx, ended, "droplet.destroyed", &urn).await
 }
 
@@ -96,8 +99,7 @@ async fn image_ended(tx: &mut Tx, ended: &Ended, refusal: Option<&str>) -> Resul
         return tell(tx, ended, "image.available", &urn).await;
     }
     store::images::erase(tx, image, refusal).await?;
-    store::actions::end(tx, ended.id, "make", Some(refusal.unwrap_or(OVERTAKEN))).await?;
-    store::actions::end(tx, ended.id, "unmake", None).await?;
+    store::actions::end_life(tx, ended.id, refusal.unwrap_or(OVERTAKEN)).await?;
     tell(tx, ended, "image.deleted", &urn).await
 }
 

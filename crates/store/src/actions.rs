@@ -130,6 +130,20 @@ pub async fn end(tx: &mut Tx, workflow: WorkflowId, direction: &str, error: Opti
     Ok(())
 }
 
+/// Ends both actions of a life that is over: what was still being made failed, with `error`, and its unmaking is done.
+pub async fn end_life(tx: &mut Tx, workflow: WorkflowId, error: &str) -> Result<()> {
+    sqlx::query(
+        "UPDATE actions SET completed_at = clock_timestamp(), errored = direction = 'make',
+                error = CASE WHEN direction = 'make' THEN $2 END
+         WHERE workflow_id = $1 AND completed_at IS NULL",
+    )
+    .bind(workflow.0)
+    .bind(error)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Which actions a list holds.
 #[derive(Clone, Copy, Debug)]
 pub enum Scope {

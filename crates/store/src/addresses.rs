@@ -68,6 +68,20 @@ pub async fn of(connection: &mut PgConnection, servers: &[ServerId]) -> Result<V
         .collect()
 }
 
+/// Everything that `server` has, after one address of each network that it is on has been claimed. Mostly it has them
+/// already: then that is all that is asked. `None`: a pool is exhausted.
+pub async fn owned(tx: &mut Tx, team: TeamId, server: ServerId) -> Result<Option<Vec<Claimed>>> {
+    let pools = crate::networks::pools_of(tx, server).await?;
+    let owned = of(tx, &[server]).await?;
+    if owned.len() >= pools.len() {
+        return Ok(Some(owned));
+    }
+    if claim(tx, team, &[server], &pools).await? > 0 {
+        return Ok(None);
+    }
+    of(tx, &[server]).await.map(Some)
+}
+
 /// Gives back everything that `server` has. Giving back nothing is fine.
 pub async fn release(tx: &mut Tx, server: ServerId) -> Result<()> {
     sqlx::query("UPDATE addresses SET server_id = NULL, team_id = NULL, claimed_at = NULL WHERE server_id = $1")

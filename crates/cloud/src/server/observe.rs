@@ -10,15 +10,24 @@ use crate::site::{self, Site};
 use jiff::Timestamp;
 use model::healing::Healing;
 use model::ids::{RegionSlug, ServerId};
+use model::states::Power;
 use provider::{Guest, GuestRef, Inventory, Provider, Sighting};
 use std::collections::{HashMap, HashSet};
-use store::servers::{Seen, Watched};
+use store::servers::{Seen, Watched, Work};
 use store::{Store, Tx};
 use workflow::Fault;
 
 /// Writes what a step saw just now.
 pub async fn saw(tx: &mut Tx, server: ServerId, sighting: &Sighting) -> Result<(), Fault> {
     store::servers::record(tx, server, None, &site::seen(sighting)).await?;
+    Ok(())
+}
+
+/// Writes what the step saw that a server answered to for the first time: from now on it is its tenant's. What was adopted
+/// stays as it was found, running or not.
+pub async fn answered(tx: &mut Tx, work: &Work, sighting: &Sighting) -> Result<(), Fault> {
+    let wanted = (!work.adopted).then_some(Power::On);
+    store::servers::answered(tx, work.id, &site::seen(sighting), wanted).await?;
     Ok(())
 }
 

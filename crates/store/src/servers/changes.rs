@@ -80,15 +80,6 @@ pub async fn erase(tx: &mut Tx, server: ServerId) -> Result<()> {
     Ok(())
 }
 
-/// The server answered for the first time; it is its tenant's now.
-pub async fn set_answered(tx: &mut Tx, server: ServerId) -> Result<()> {
-    sqlx::query("UPDATE servers SET answered_at = coalesce(answered_at, clock_timestamp()) WHERE id = $1")
-        .bind(server.0)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
-}
-
 /// What power is wanted.
 pub async fn set_wanted_power(tx: &mut Tx, server: ServerId, power: Power) -> Result<()> {
     sqlx::query("UPDATE servers SET wanted_power = $2 WHERE id = $1")

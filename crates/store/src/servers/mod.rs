@@ -15,8 +15,8 @@ mod watch;
 pub use adopt::{Adopted, Home, adopt, draw_id, fitting_size, home};
 pub use backups::{BackedUp, backed_up, claim_backup};
 pub use changes::{
-    Growth, Leaving, destroy, erase, ids_tagged, request_destroy, reserve_growth, set_answered, set_backups, set_image,
-    set_name, set_resources, set_wanted_power,
+    Growth, Leaving, destroy, erase, ids_tagged, request_destroy, reserve_growth, set_backups, set_image, set_name,
+    set_resources, set_wanted_power,
 };
 pub use create::{
     Ground, GroundChoice, Image, ImageChoice, Key, KeyChoice, NewServer, NewServers, Region, Size, Vpc, ground, insert,
@@ -32,5 +32,5 @@ pub use place::{
 pub use read::{
     Filter, Group, ImageOf, Server, Work, by_ids, capabilities, get, list, neighbor_groups, neighbors, on_region, work,
 };
-pub use seen::{Seen, next_generation, record};
+pub use seen::{Seen, answered, next_generation, record};
 pub use watch::{Watched, elsewhere, living, touch_seen, watched};

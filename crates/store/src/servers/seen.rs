@@ -38,3 +38,25 @@ pub async fn record(tx: &mut Tx, server: ServerId, generation: Option<i64>, seen
     .fetch_optional(&mut **tx)
     .await?)
 }
+
+/// Writes a look at a server that answered, by the worker that holds its lease: the server is its tenant's from its first
+/// answer on. A look that began later keeps its word.
+pub async fn answered(tx: &mut Tx, server: ServerId, seen: &Seen, wanted: Option<Power>) -> Result<()> {
+    sqlx::query(
+        "UPDATE servers s SET answered_at = coalesce(s.answered_at, clock_timestamp()), wanted_power = coalesce($2, s.wanted_power),
+                seen_power    = CASE WHEN s.seen_generation < g.generation THEN $3 ELSE s.seen_power END,
+                seen_ssh_host = CASE WHEN s.seen_generation < g.generation THEN $4 ELSE s.seen_ssh_host END,
+                seen_ssh_port = CASE WHEN s.seen_generation < g.generation THEN $5 ELSE s.seen_ssh_port END,
+                seen_at       = CASE WHEN s.seen_generation < g.generation THEN clock_timestamp() ELSE s.seen_at END,
+                seen_generation = greatest(s.seen_generation, g.generation)
+         FROM (SELECT nextval('sightings') AS generation) g WHERE s.id = $1",
+    )
+    .bind(server.0)
+    .bind(wanted.map(Power::as_str))
+    .bind(seen.power.map(Power::as_str))
+    .bind(seen.ssh.as_ref().map(|(host, _)| host.as_str()))
+    .bind(seen.ssh.as_ref().map(|(_, port)| i32::from(*port)))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
