@@ -5,10 +5,12 @@ mod guests;
 mod hosts;
 mod migrations;
 mod operator;
+mod policy;
 mod regions;
 mod servers;
 mod setup;
 mod storages;
+mod teams;
 
 use crate::Api;
 use crate::edge::{Problem, Result};
@@ -38,6 +40,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(alerts::list))
         .routes(routes!(alerts::acknowledge))
         .routes(routes!(servers::list))
+        .routes(routes!(teams::list))
 }
 
 /// What a list can be narrowed to.

@@ -1,7 +1,7 @@
 //! For those who run the process: is it alive, can it serve, what are its figures.
 
 use crate::Api;
-use crate::edge::{Json, Problem, Result, chain};
+use crate::edge::{AsOperator, Json, Problem, Result, chain};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -55,11 +55,12 @@ async fn readyz(State(api): State<Api>) -> Result<Json<Health>> {
 
 /// Figures of the process, for Prometheus
 ///
-/// Never anything of a tenant.
-#[utoipa::path(get, path = "/metrics", operation_id = "health_metrics", tag = "Health", security(()),
+/// Never anything of a tenant; for operators all the same, because it tells how busy everybody is together.
+#[utoipa::path(get, path = "/metrics", operation_id = "health_metrics", tag = "Health",
+    security(("operator_auth" = ["metrics:read"])),
     extensions(("x-cairn" = json!({"rate": "free"}))),
     responses((status = 200, description = "The figures.", body = String, content_type = "text/plain")))]
-async fn metrics(State(api): State<Api>) -> Result<impl IntoResponse> {
+async fn metrics(State(api): State<Api>, _: AsOperator) -> Result<impl IntoResponse> {
     let render = api.options().render_metrics.as_ref().ok_or_else(Problem::not_found)?;
     let pool = api.store().pool();
     ::metrics::gauge!("cairn_database_connections").set(f64::from(pool.size()));

@@ -16,8 +16,9 @@ pub(crate) struct Arguments {
     pub(crate) flags: Flags,
 }
 
-/// The roles. They share nothing but the database, so each may run any number of times, anywhere.
-#[derive(Subcommand, Debug, Clone, Copy, PartialEq, Eq)]
+/// The roles, which share nothing but the database, so that each may run any number of times, anywhere; and what is done
+/// once.
+#[derive(Subcommand, Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {
     /// Answer the API.
     Serve,
@@ -29,6 +30,33 @@ pub(crate) enum Command {
     Migrate,
     /// Everything on this machine with a private PostgreSQL: a whole cloud in one command.
     Dev,
+    /// Make, list and revoke the tokens of operators, then exit.
+    #[command(subcommand)]
+    OperatorToken(OperatorTokenCommand),
+}
+
+/// What can be done with operators' tokens.
+#[derive(Subcommand, Debug, Clone, PartialEq, Eq)]
+pub(crate) enum OperatorTokenCommand {
+    /// Make a token and print its secret, once, on stdout.
+    Create {
+        /// Who is going to use it.
+        #[arg(long)]
+        name: String,
+        /// What it may do, such as region:read; may be repeated [default: everything].
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<String>,
+        /// How many days it is valid [default: until it is revoked].
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3650))]
+        days: Option<u32>,
+    },
+    /// List the tokens, never their secrets.
+    List,
+    /// Revoke a token: its next request is refused.
+    Revoke {
+        /// Its id, as list shows it.
+        id: String,
+    },
 }
 
 /// Flags that every command takes. A flag wins over the environment, which wins over the file.

@@ -1,5 +1,5 @@
-//! The daemon: `cairnd serve | work | observe | migrate | dev`. The roles are one binary and share nothing but the
-//! database; this crate only reads the configuration, starts them in the right order and stops them in the
+//! The daemon: `cairnd serve | work | observe | migrate | dev | operator-token`. The roles are one binary and share nothing
+//! but the database; this crate only reads the configuration, starts them in the right order and stops them in the
 //! opposite one.
 
 mod arguments;
@@ -12,6 +12,7 @@ mod figures;
 mod files;
 mod listen;
 mod logs;
+mod operator_tokens;
 mod prepare;
 mod providers;
 mod regions;
@@ -48,7 +49,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("BUG: two TLS providers"))?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command(arguments.command, settings))
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command(arguments.command.clone(), settings))
 }
 
 async fn command(command: Command, settings: Settings) -> Result<()> {
@@ -60,6 +61,7 @@ async fn command(command: Command, settings: Settings) -> Result<()> {
             return dev::run(&settings, stopping).await;
         }
         Command::Migrate => return migrate(&settings).await,
+        Command::OperatorToken(command) => return operator_tokens::run(&settings, command).await,
         Command::Serve => Role::Serve,
         Command::Work => Role::Work,
         Command::Observe => Role::Observe,

@@ -195,7 +195,7 @@ mod tests {
             features: &[],
             resolvers: &[],
             vpc_range: "10.0.0.0/16".parse().unwrap(),
-            overcommit: &serde_json::json!({}),
+            policy: &serde_json::json!({}),
         };
         let mut tx = store.begin().await.unwrap();
         assert!(store::regions::insert(&mut tx, &new).await.unwrap());

@@ -2,17 +2,22 @@
 //! down as it was seen; its life's workflow then puts our mark on the guest and changes nothing else of it.
 
 use crate::server::life::{Life, ServerInput, subject};
+use crate::site::{self, Site};
 use crate::{Operator, Result};
 use model::ids::{RegionSlug, ServerId, TeamId, WorkflowId};
 use model::names::ServerName;
+use model::quota::Amounts;
 use model::refusal::{Code, Refusal};
-use provider::Capabilities;
+use model::states::GuestKind;
+use provider::{Capabilities, GuestRef, Provider};
 use serde_json::json;
-use store::servers::Adopted;
+use std::time::Duration;
+use store::alerts::{self, Severity};
+use store::servers::{Adopted, Unclaimed, Work};
 use store::strangers::Stranger;
 use store::workflow::Inserted;
 use store::{Store, Tx, operators};
-use workflow::NewWorkflow;
+use workflow::{Fault, NewWorkflow, Outcome, Run};
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,18 +32,30 @@ pub struct Adopt {
     pub server_name: Option<String>,
     /// The size that it is billed as; `None`: the cheapest that holds it.
     pub size: Option<String>,
+    /// What the team's quota has to say.
+    pub quota: Quota,
 }
 
-/// Adopts a guest. Quotas are not asked: the operator decides; what is adopted counts from then on.
+/// Whether a quota counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quota {
+    /// It has to have room.
+    Kept,
+    /// The operator gives the guest to the team although it has none; nothing else is made there until it has again.
+    Overrun,
+}
+
+/// Adopts a guest, which counts against the team's quota from then on.
 pub async fn adopt(store: &Store, operator: &Operator, adopt: &Adopt) -> Result<(ServerId, WorkflowId)> {
     let mut tx = store.begin().await?;
-    let stranger = store::strangers::find(&mut tx, &adopt.region, &adopt.name).await?.ok_or_else(Refusal::not_found)?;
-    let home = store::servers::home(&mut tx, &adopt.region, adopt.team).await?.ok_or_else(Refusal::not_found)?;
+    let home = store::servers::home(&mut tx, &adopt.region, adopt.team).await?.ok_or_else(|| no_region(adopt))?;
+    let stranger = store::strangers::find(&mut tx, &adopt.region, &adopt.name).await?.ok_or_else(|| no_guest(adopt))?;
     if !home.team_exists {
-        return Err(Refusal::field("team", "There is no such team.").into());
+        let message = "There is no such team. `cairn admin team list` shows them.";
+        return Err(Refusal::field("team_id", message).into());
     }
     let capabilities: Capabilities = serde_json::from_value(home.capabilities).unwrap_or_default();
-    let number = check(&stranger, capabilities)?;
+    let (kind, number) = check(&stranger, capabilities)?;
     let host = store::hosts::find(store, &adopt.region, &stranger.host).await?.ok_or_else(Refusal::not_found)?;
     let id = store::servers::draw_id(&mut tx).await?;
     if !store::guest_numbers::take(&mut tx, &adopt.region, id, number).await? {
@@ -50,6 +67,7 @@ pub async fn adopt(store: &Store, operator: &Operator, adopt: &Adopt) -> Result<
         let message = "No size of the region is large enough, or the one named is not offered there. Name another one.";
         Refusal::new(Code::SizeUnavailable, message).at("size")
     })?;
+    admit(&mut tx, adopt, amounts).await?;
     let range = crate::server::create::default_range(home.vpc_range);
     let vpc = store::networks::default_vpc(&mut tx, adopt.team, &adopt.region, range).await?;
     let name = server_name(adopt, &stranger)?;
@@ -65,6 +83,7 @@ pub async fn adopt(store: &Store, operator: &Operator, adopt: &Adopt) -> Result<
         vcpus: amounts.0,
         memory_mib: amounts.1,
         disk_gb: amounts.2,
+        guest: kind,
         vpc: vpc.id,
         running: stranger.power.as_deref() == Some("running"),
         workflow,
@@ -78,27 +97,70 @@ pub async fn adopt(store: &Store, operator: &Operator, adopt: &Adopt) -> Result<
     Ok((id, workflow))
 }
 
+fn no_region(adopt: &Adopt) -> Refusal {
+    let message = format!("There is no region `{}`. `cairn admin region list` shows them.", adopt.region);
+    Refusal::new(Code::NotFound, message).at("region")
+}
+
+fn no_guest(adopt: &Adopt) -> Refusal {
+    let message = format!(
+        "Nothing that is not ours was seen under `{name}` in region `{region}`. `cairn admin guest list --region {region}` \
+         shows what there is; what was made a moment ago is seen within half a minute, and what is ours already is a \
+         server (`cairn admin server list --region {region}`).",
+        name = adopt.name,
+        region = adopt.region
+    );
+    Refusal::new(Code::NotFound, message).at("guest")
+}
+
+/// Asks the team's quota, under its lock.
+async fn admit(tx: &mut Tx, adopt: &Adopt, (vcpus, memory_mib, disk_gb): (i32, i32, i32)) -> Result<()> {
+    if adopt.quota == Quota::Overrun {
+        return Ok(());
+    }
+    let whole = |amount: i32| u32::try_from(amount).unwrap_or(0);
+    let ask = Amounts::servers(1, whole(vcpus), whole(memory_mib), whole(disk_gb));
+    let quota = store::quota::lock_of(tx, adopt.team).await?;
+    model::quota::admit(&quota.limits, &quota.used, &ask).map_err(|full| {
+        let message = format!(
+            "The team's quota has no room for this guest: {} Say `over_quota` (--over-quota) to give it to the team all \
+             the same.",
+            full.message
+        );
+        Refusal { message, field: Some("over_quota".to_owned()), ..full }
+    })?;
+    Ok(())
+}
+
 async fn record(tx: &mut Tx, operator: &Operator, adopt: &Adopt, id: ServerId) -> Result<()> {
     store::strangers::forget(tx, &adopt.region, &adopt.name).await?;
     store::events::append(tx, adopt.team, "droplet.create", &crate::server::urn(id), &json!({ "adopted": true }))
         .await?;
-    let detail = json!({ "region": adopt.region, "guest": adopt.name, "team": adopt.team });
+    let detail = json!({ "region": adopt.region, "guest": adopt.name, "team": adopt.team,
+                         "over_quota": adopt.quota == Quota::Overrun });
     operators::record(tx, operator.origin(), "guest.adopt", &subject(id), &detail).await?;
     Ok(())
 }
 
-/// Whether it may be adopted; its number.
-fn check(stranger: &Stranger, capabilities: Capabilities) -> Result<i64> {
+/// Whether it may be adopted; what it is, and its number.
+fn check(stranger: &Stranger, capabilities: Capabilities) -> Result<(GuestKind, i64)> {
     if let Some(owner) = &stranger.owner {
         let message = format!("The guest belongs to somebody else: {owner}. It is not touched.");
-        return Err(Refusal::new(Code::WrongState, message).into());
+        return Err(Refusal::new(Code::WrongState, message).at("guest").into());
     }
-    if stranger.kind != "machine" {
-        let message = "Containers cannot be adopted; only virtual machines can.";
-        return Err(Refusal::new(Code::Unsupported, message).into());
-    }
+    let kind = match stranger.kind.as_str() {
+        "machine" => GuestKind::Machine,
+        "container" if capabilities.containers => GuestKind::Container,
+        _ => {
+            let message = "The region's provider cannot hand over containers, only virtual machines.";
+            return Err(Refusal::new(Code::Unsupported, message).at("guest").into());
+        }
+    };
     let number = stranger.name.parse().ok().filter(|_| capabilities.guest_numbers.is_some());
-    number.ok_or_else(|| Refusal::new(Code::Unsupported, "The region's provider cannot hand guests over.").into())
+    let number = number.ok_or_else(|| {
+        Refusal::new(Code::Unsupported, "The region's provider cannot hand guests over.").at("region")
+    })?;
+    Ok((kind, number))
 }
 
 fn server_name(adopt: &Adopt, stranger: &Stranger) -> Result<ServerName> {
@@ -109,4 +171,59 @@ fn server_name(adopt: &Adopt, stranger: &Stranger) -> Result<ServerName> {
             Err(_) => Ok(ServerName::parse(&format!("adopted-{}", stranger.name))?),
         },
     }
+}
+
+/// Takes a guest over, for the step that makes a server's guest: its addresses are written down first, then it gets our
+/// mark, and the next look finds it ours. What stands against it ends the adoption, is told to operators, and leaves the
+/// guest as it is.
+pub(crate) async fn take_over(
+    cx: &Site,
+    run: &mut Run<Site>,
+    work: &Work,
+    provider: &dyn Provider,
+    guest: &GuestRef,
+) -> std::result::Result<Outcome<()>, Fault> {
+    let addresses = provider.stranger_addresses(guest).await.map_err(site::fault)?;
+    let known = {
+        let mut connection = cx.store.connection().await?;
+        store::servers::known_addresses(&mut connection, work.id).await?
+    };
+    if addresses.iter().any(|address| !known.contains(address)) {
+        let tx = run.tx().await?;
+        let against = store::servers::claim_addresses(tx, &work.region, work.team, work.id, &addresses).await?;
+        return match against {
+            None => Ok(Outcome::wait_for("its addresses to be written down", Duration::ZERO)),
+            Some(against) => fail(run, work, guest, Code::InUse, &sentence(&against)).await,
+        };
+    }
+    let why = "its provider would not let it be marked as ours; the log says why";
+    match site::settle(provider.adopt_guest(guest).await, Code::ProviderRefused, why)? {
+        Ok(()) => Ok(Outcome::wait_for("the guest to be seen as ours", Duration::from_millis(100))),
+        Err(_) => fail(run, work, guest, Code::ProviderRefused, why).await,
+    }
+}
+
+fn sentence(against: &Unclaimed) -> String {
+    match against {
+        Unclaimed::Taken(address, owner) => format!(
+            "its address {address} is server {owner}'s. Give one of the two another address, and adopt the guest again"
+        ),
+        Unclaimed::Second(address, pool) => format!(
+            "its address {address} is a second one of pool {pool}, of which a server has one. Take one of them away, and \
+             adopt the guest again"
+        ),
+    }
+}
+
+async fn fail(
+    run: &mut Run<Site>,
+    work: &Work,
+    guest: &GuestRef,
+    code: Code,
+    why: &str,
+) -> std::result::Result<Outcome<()>, Fault> {
+    let subject = format!("guest:{}/{}", work.region, guest.name);
+    let message = format!("guest {} of region {} was not adopted: {why}", guest.name, work.region);
+    alerts::raise_as(run.tx().await?, Severity::Info, "adoption_failed", &subject, &message).await?;
+    Ok(Outcome::refuse(code.as_str(), format!("The guest was not adopted: {why}.")))
 }

@@ -49,7 +49,8 @@ impl Step<Site> for MendGuest {
         }
         let guest = cx.placed_guest(&work)?;
         let answer = cx.provider(&work.region)?.resize_guest(&guest, &wanted).await;
-        let sentence = "The provider would not give the server back what was changed. Ask your operator to look at the log.";
+        let sentence =
+            "The provider would not give the server back what was changed. Ask your operator to look at the log.";
         Ok(match site::settle(answer, Code::ProviderRefused, sentence)? {
             Ok(begun) => site::follow(begun, ()),
             Err(refusal) => refusal,

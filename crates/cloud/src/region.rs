@@ -1,5 +1,6 @@
 //! Regions: how they are connected, and what their providers say of them, written down for placement and for requests.
 
+mod numbers;
 pub(crate) mod probe;
 mod record;
 mod verbs;

@@ -4,8 +4,8 @@
 use crate::Result;
 use crate::server::observe;
 use jiff::{SignedDuration, Timestamp};
-use store::Store;
 use std::time::Duration;
+use store::Store;
 
 /// Rows that one statement deletes: no lock and no write-ahead burst is long.
 const BATCH: i64 = 1000;

@@ -13,6 +13,7 @@ pub mod ids;
 pub mod image_url;
 pub mod money;
 pub mod names;
+pub mod numbers;
 pub mod paging;
 pub mod placement;
 pub mod quota;

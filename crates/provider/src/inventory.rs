@@ -100,6 +100,82 @@ pub enum Severity {
     Error,
 }
 
+/// What there is to choose from in a region, before anything of it is chosen. What cannot be seen is left out;
+/// [`crate::Provider::preflight`] says why.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Offers {
+    /// The software there, as it names itself.
+    pub version: Option<String>,
+    /// Hosts, by name.
+    pub hosts: Vec<OfferedHost>,
+    /// Storages, by name.
+    pub storages: Vec<OfferedStorage>,
+    /// Bridges that servers can be attached to, by name.
+    pub bridges: Vec<OfferedBridge>,
+    /// Zones in which teams can have networks of their own, by name.
+    pub zones: Vec<OfferedZone>,
+    /// Pools that guests can be members of, by name.
+    pub pools: Vec<String>,
+}
+
+/// A host to choose.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OfferedHost {
+    /// Its name.
+    pub name: String,
+    /// It answers.
+    pub online: bool,
+}
+
+/// A storage to choose.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OfferedStorage {
+    /// Its name.
+    pub name: String,
+    /// Its technique: `zfspool`, `rbd`, `dir`, …
+    pub technique: String,
+    /// What may be kept on it.
+    pub content: Vec<String>,
+    /// Every host sees the same one.
+    pub shared: bool,
+    /// Hosts on which it can be used.
+    pub hosts: Vec<String>,
+    /// Bytes in all; where each host has its own, on the host that has least.
+    pub total_bytes: u64,
+    /// Of these, free.
+    pub free_bytes: u64,
+    /// Why servers' disks cannot go there, and what to do; `None`: they can.
+    pub not_for_disks: Option<String>,
+    /// Why images cannot be downloaded to it, and what to do; `None`: they can.
+    pub not_for_images: Option<String>,
+}
+
+/// A bridge to choose.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OfferedBridge {
+    /// Its name.
+    pub name: String,
+    /// Hosts that have it.
+    pub hosts: Vec<String>,
+    /// It knows VLANs.
+    pub vlan_aware: bool,
+    /// What its administrator noted.
+    pub comment: Option<String>,
+    /// Hosts that answer and do not have it: servers placed there would not start.
+    pub missing_on: Vec<String>,
+}
+
+/// A zone to choose.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OfferedZone {
+    /// Its name.
+    pub name: String,
+    /// Its technique: `simple`, `vlan`, `vxlan`, …
+    pub technique: String,
+    /// Networks that are in it.
+    pub networks: Vec<String>,
+}
+
 /// One look at everything.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Inventory {

@@ -26,7 +26,10 @@ pub use guest::{
     PowerWish, Reached, Resources, Seed, Sighting, Stranger,
 };
 pub use image::{Checksum, DiskFormat, ImageRef, ImageSeen, ImageSource};
-pub use inventory::{Capabilities, Finding, HostSeen, Inventory, Severity, StorageSeen};
+pub use inventory::{
+    Capabilities, Finding, HostSeen, Inventory, OfferedBridge, OfferedHost, OfferedStorage, OfferedZone, Offers, Severity,
+    StorageSeen,
+};
 pub use network::{NetworkKind, NetworkRef, NetworkSpec, TaskRef, TaskState};
 
 /// The result of a provider call.
@@ -127,6 +130,17 @@ pub trait Provider: Send + Sync + 'static {
     /// Looks whether everything is there that making guests takes (privileges, storages, bridges, versions) and says
     /// what is missing, in sentences that an operator can act on. Changes nothing.
     async fn preflight(&self) -> Result<Vec<Finding>> {
+        Ok(Vec::new())
+    }
+
+    /// What there is to choose from. Needs no more of the configuration than how to get in. Changes nothing.
+    async fn offers(&self) -> Result<Offers> {
+        Ok(Offers::default())
+    }
+
+    /// Addresses that a guest which is not ours says it has: those that it is configured with, and those that it answers
+    /// to where it runs an agent. Asked before it is adopted. Empty: it does not say.
+    async fn stranger_addresses(&self, _guest: &GuestRef) -> Result<Vec<std::net::Ipv4Addr>> {
         Ok(Vec::new())
     }
 }

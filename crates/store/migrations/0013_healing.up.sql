@@ -19,3 +19,19 @@ ALTER TABLE region_probes ADD COLUMN offers jsonb;
 
 -- What has ended is forgotten after a while, oldest first.
 CREATE INDEX workflows_ended ON workflows (finished_at) WHERE finished_at IS NOT NULL;
+
+-- An adopted guest's address may become a row before its turn; whoever extends the pool passes over it.
+CREATE OR REPLACE FUNCTION extend_pool(pool uuid) RETURNS boolean LANGUAGE sql VOLATILE AS $$
+    WITH old AS (
+        SELECT id, next, last FROM address_pools WHERE id = pool FOR NO KEY UPDATE
+    ), moved AS (
+        UPDATE address_pools p SET next = least(old.next + 256, old.last + 1) FROM old
+        WHERE p.id = old.id AND old.next <= old.last
+        RETURNING old.next AS first, p.next AS past
+    ), made AS (
+        INSERT INTO addresses (pool_id, address)
+        SELECT pool, first + n FROM moved, generate_series(0, (past - first) - 1) AS n
+        ON CONFLICT DO NOTHING
+    )
+    SELECT count(*) > 0 FROM moved
+$$;

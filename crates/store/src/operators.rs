@@ -5,6 +5,7 @@ use crate::rows::Columns as _;
 use crate::tenancy::{Secret, fresh_secret, hash_secret};
 use crate::{Error, Result, Store, Tx};
 use jiff::Timestamp;
+use jiff_sqlx::ToSqlx as _;
 use model::ids::OperatorTokenId;
 use serde_json::Value;
 use sqlx::Row;
@@ -91,16 +92,60 @@ pub async fn touch(store: &Store, token: OperatorTokenId) -> Result<()> {
 
 /// Makes a token. `scopes` empty: everything.
 pub async fn mint(tx: &mut Tx, name: &str, scopes: &[String]) -> Result<Minted> {
+    mint_until(tx, name, scopes, None).await
+}
+
+/// Makes a token that ceases to be valid at `expires_at`.
+pub async fn mint_until(tx: &mut Tx, name: &str, scopes: &[String], expires_at: Option<Timestamp>) -> Result<Minted> {
     let id = OperatorTokenId(Uuid::now_v7());
     let secret = fresh_secret(SECRET_PREFIX);
-    sqlx::query("INSERT INTO operator_tokens (id, name, secret_hash, scopes) VALUES ($1, $2, $3, $4)")
+    sqlx::query("INSERT INTO operator_tokens (id, name, secret_hash, scopes, expires_at) VALUES ($1, $2, $3, $4, $5)")
         .bind(id.0)
         .bind(name)
         .bind(&hash_secret(secret.reveal())[..])
         .bind(scopes)
+        .bind(expires_at.map(|at| at.to_sqlx()))
         .execute(&mut **tx)
         .await?;
     Ok(Minted { id, secret })
+}
+
+/// A token as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its id.
+    pub id: OperatorTokenId,
+    /// The display name.
+    pub name: String,
+    /// What it may do; empty: everything.
+    pub scopes: Vec<String>,
+    /// When it ceases to be valid.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+    /// When it was last seen in use, within ten minutes.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// Every token there ever was, the newest first.
+pub async fn list(store: &Store) -> Result<Vec<Listed>> {
+    let rows = sqlx::query(
+        "SELECT id, name, scopes, expires_at, revoked_at, last_used_at FROM operator_tokens ORDER BY created_at DESC, id",
+    )
+    .fetch_all(store.pool())
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Listed {
+                id: OperatorTokenId(row.try_get("id")?),
+                name: row.try_get("name")?,
+                scopes: row.try_get("scopes")?,
+                expires_at: row.time_or_null("expires_at")?,
+                revoked_at: row.time_or_null("revoked_at")?,
+                last_used_at: row.time_or_null("last_used_at")?,
+            })
+        })
+        .collect()
 }
 
 /// Revokes a token. False if there is none that is still valid.

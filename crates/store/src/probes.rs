@@ -18,10 +18,12 @@ pub struct Finding {
 }
 
 /// The answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Tested {
     /// Everything that was looked at.
     pub findings: Vec<Finding>,
+    /// What there is to choose from (`provider::Offers`); `None`: it could not be looked at.
+    pub offers: Option<serde_json::Value>,
 }
 
 /// Asks. Old questions go at the same time.
@@ -49,23 +51,26 @@ pub async fn connection(store: &Store, id: WorkflowId) -> Result<Option<Connecti
             .fetch_optional(store.pool())
             .await?;
     let Some(row) = row else { return Ok(None) };
+    let sealed_for: String = row.try_get("sealed_for")?;
     Ok(Some(Connection {
-        region: RegionSlug::from("probe"),
+        // One that is stored already is not to be held against itself.
+        region: RegionSlug::from(sealed_for.strip_prefix("region:").unwrap_or("probe")),
         provider: row.try_get("provider")?,
         settings: row.try_get("settings")?,
         secret: row.try_get("secret")?,
-        sealed_for: row.try_get("sealed_for")?,
+        sealed_for,
         fingerprints: row.try_get("fingerprints")?,
         revision: 0,
     }))
 }
 
 /// Answers. What is sealed in the question is not needed any more.
-pub async fn answer(tx: &mut Tx, id: WorkflowId, findings: &[Finding]) -> Result<()> {
-    let findings = serde_json::to_value(findings).map_err(|error| Error::Corrupt(error.to_string()))?;
-    sqlx::query("UPDATE region_probes SET findings = $2, secret = NULL WHERE id = $1")
+pub async fn answer(tx: &mut Tx, id: WorkflowId, tested: &Tested) -> Result<()> {
+    let findings = serde_json::to_value(&tested.findings).map_err(|error| Error::Corrupt(error.to_string()))?;
+    sqlx::query("UPDATE region_probes SET findings = $2, offers = $3, secret = NULL WHERE id = $1")
         .bind(id.0)
         .bind(findings)
+        .bind(&tested.offers)
         .execute(&mut **tx)
         .await?;
     Ok(())
@@ -73,12 +78,12 @@ pub async fn answer(tx: &mut Tx, id: WorkflowId, findings: &[Finding]) -> Result
 
 /// The answer, once there is one.
 pub async fn read(store: &Store, id: WorkflowId) -> Result<Option<Tested>> {
-    let findings: Option<serde_json::Value> =
-        sqlx::query_scalar("SELECT findings FROM region_probes WHERE id = $1 AND findings IS NOT NULL")
-            .bind(id.0)
-            .fetch_optional(store.pool())
-            .await?;
-    let Some(findings) = findings else { return Ok(None) };
+    let row = sqlx::query("SELECT findings, offers FROM region_probes WHERE id = $1 AND findings IS NOT NULL")
+        .bind(id.0)
+        .fetch_optional(store.pool())
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let findings: serde_json::Value = row.try_get("findings")?;
     let findings = serde_json::from_value(findings).map_err(|error| Error::Corrupt(error.to_string()))?;
-    Ok(Some(Tested { findings }))
+    Ok(Some(Tested { findings, offers: row.try_get("offers")? }))
 }

@@ -41,6 +41,12 @@ pub async fn lock(tx: &mut Tx) -> Result<Quota> {
     read(&sqlx::query("SELECT * FROM lock_quota()").fetch_one(&mut **tx).await?)
 }
 
+/// The same for a team that an operator names, in a transaction of no team.
+pub async fn lock_of(tx: &mut Tx, team: TeamId) -> Result<Quota> {
+    sqlx::query("SELECT set_config('cairn.team', $1, true)").bind(team.to_string()).execute(&mut **tx).await?;
+    lock(tx).await
+}
+
 /// Claims one address of each of `pools` for each of `servers`, then locks the quota as [`lock`] does; one round trip.
 /// Also how many addresses were missing, because the pools are exhausted; the caller then gives up and rolls back.
 pub async fn claim_and_lock(tx: &mut Tx, team: TeamId, servers: &[ServerId], pools: &[Uuid]) -> Result<(i64, Quota)> {

@@ -56,8 +56,8 @@ pub struct Region {
     pub resolvers: Vec<IpAddr>,
     /// The range from which teams' own networks are cut.
     pub vpc_range: Ipv4Net,
-    /// How much of its hosts is sold, as `model::placement::Overcommit` is written.
-    pub overcommit: Value,
+    /// The operator's policy: `overcommit`, `placement` and `heal`, each as `model` writes it; what is not there is as usual.
+    pub policy: Value,
     /// What its provider said it can do (`provider::Capabilities`).
     pub capabilities: Value,
     /// `new`, `connected` or `failed`.
@@ -80,7 +80,7 @@ const SELECT: &str = "
     SELECT r.slug, r.name, r.provider, r.origin, coalesce(c.settings, '{}') AS settings, c.secret IS NOT NULL AS has_secret,
            coalesce(c.fingerprints, '{}') AS fingerprints, r.available, r.features,
            ARRAY(SELECT host(x) FROM unnest(r.resolvers) AS x) AS resolvers, r.vpc_range,
-           coalesce(r.settings -> 'overcommit', 'null') AS overcommit, r.capabilities, coalesce(c.state, 'new') AS state,
+           r.settings AS policy, r.capabilities, coalesce(c.state, 'new') AS state,
            c.last_error, c.connected_at, coalesce(c.revision, 0) AS revision,
            (SELECT count(*) FROM hosts h WHERE h.region = r.slug) AS hosts,
            (SELECT count(*) FROM servers s WHERE s.region = r.slug AND s.deleted_at IS NULL) AS servers
@@ -100,7 +100,7 @@ fn read(row: &PgRow) -> Result<Region> {
         features: row.try_get("features")?,
         resolvers: resolvers.iter().filter_map(|text| text.parse().ok()).collect(),
         vpc_range: row.range("vpc_range")?,
-        overcommit: row.try_get("overcommit")?,
+        policy: row.try_get("policy")?,
         capabilities: row.try_get("capabilities")?,
         state: row.try_get("state")?,
         last_error: row.try_get("last_error")?,
@@ -138,7 +138,9 @@ async fn pools(store: &Store, region: Option<&RegionSlug>) -> Result<Vec<(Region
     let rows = sqlx::query(
         "SELECT p.region, p.name, p.kind, p.range, p.gateway, p.first, p.last,
                 (p.last - p.next + 1)
-                + (SELECT count(*) FROM addresses a WHERE a.pool_id = p.id AND a.server_id IS NULL) AS free
+                + (SELECT count(*) FROM addresses a WHERE a.pool_id = p.id AND a.server_id IS NULL)
+                -- Those of adopted guests became rows before their turn.
+                - (SELECT count(*) FROM addresses a WHERE a.pool_id = p.id AND a.address >= p.next) AS free
          FROM address_pools p WHERE p.vpc_id IS NULL AND ($1::text IS NULL OR p.region = $1) ORDER BY p.region, p.name",
     )
     .bind(region.map(RegionSlug::as_str))
@@ -183,15 +185,15 @@ pub struct NewRegion<'a> {
     pub resolvers: &'a [IpAddr],
     /// The range from which teams' own networks are cut.
     pub vpc_range: Ipv4Net,
-    /// How much of it is sold.
-    pub overcommit: &'a Value,
+    /// The policy: an object.
+    pub policy: &'a Value,
 }
 
 /// Writes a region down. `false`: there is one of that slug. One that was removed comes back with its records.
 pub async fn insert(tx: &mut Tx, new: &NewRegion<'_>) -> Result<bool> {
     let written = sqlx::query(
         "INSERT INTO regions AS r (slug, name, provider, settings, features, resolvers, vpc_range, available, position, origin)
-         VALUES ($1, $2, $3, jsonb_build_object('overcommit', $4::jsonb), $5, $6, $7, $8,
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
                  (SELECT coalesce(max(position), 0) + 1 FROM regions), 'operator')
          ON CONFLICT (slug) DO UPDATE SET name = $2, provider = $3, settings = excluded.settings, features = $5,
              resolvers = $6, vpc_range = $7, available = $8, position = excluded.position, origin = 'operator',
@@ -201,7 +203,7 @@ pub async fn insert(tx: &mut Tx, new: &NewRegion<'_>) -> Result<bool> {
     .bind(new.slug.as_str())
     .bind(new.name)
     .bind(new.provider)
-    .bind(new.overcommit)
+    .bind(new.policy)
     .bind(new.features)
     .bind(new.resolvers)
     .bind(ipnet::IpNet::V4(new.vpc_range))
@@ -249,8 +251,8 @@ pub struct Change<'a> {
     pub features: Option<&'a [String]>,
     /// Name servers.
     pub resolvers: Option<&'a [IpAddr]>,
-    /// How much of it is sold.
-    pub overcommit: Option<&'a Value>,
+    /// The parts of the policy that change: an object.
+    pub policy: Option<&'a Value>,
 }
 
 /// Changes a region. A change of how it is reached makes every process connect anew.
@@ -258,8 +260,7 @@ pub async fn update(tx: &mut Tx, slug: &RegionSlug, change: &Change<'_>) -> Resu
     sqlx::query(
         "UPDATE regions SET name = coalesce($2, name), available = coalesce($3, available),
              features = coalesce($4, features), resolvers = coalesce($5, resolvers),
-             settings = CASE WHEN $6::jsonb IS NULL THEN settings
-                             ELSE settings || jsonb_build_object('overcommit', $6::jsonb) END
+             settings = settings || coalesce($6::jsonb, '{}')
          WHERE slug = $1 AND removed_at IS NULL",
     )
     .bind(slug.as_str())
@@ -267,7 +268,7 @@ pub async fn update(tx: &mut Tx, slug: &RegionSlug, change: &Change<'_>) -> Resu
     .bind(change.available)
     .bind(change.features)
     .bind(change.resolvers)
-    .bind(change.overcommit)
+    .bind(change.policy)
     .execute(&mut **tx)
     .await?;
     if change.settings.is_some() || change.secret.is_some() || change.fingerprints.is_some() {
@@ -384,6 +385,23 @@ fn read_connection(row: &PgRow) -> Result<Connection> {
         fingerprints: row.try_get("fingerprints")?,
         revision: row.try_get("revision")?,
     })
+}
+
+/// Settings and trusted certificates of the other regions of a provider.
+pub async fn of_provider(
+    tx: &mut Tx,
+    except: &RegionSlug,
+    provider: &str,
+) -> Result<Vec<(RegionSlug, Value, Vec<String>)>> {
+    let rows: Vec<(String, Value, Vec<String>)> = sqlx::query_as(
+        "SELECT r.slug, c.settings, c.fingerprints FROM regions r JOIN region_connections c ON c.region = r.slug
+         WHERE r.removed_at IS NULL AND r.slug <> $1 AND r.provider = $2 ORDER BY r.slug",
+    )
+    .bind(except.as_str())
+    .bind(provider)
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows.into_iter().map(|(slug, settings, pinned)| (RegionSlug(slug), settings, pinned)).collect())
 }
 
 /// Other regions that have hosts of all these names, and what they can do (`provider::Capabilities`).

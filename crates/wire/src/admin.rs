@@ -5,21 +5,27 @@ mod alert;
 mod guest;
 mod host;
 mod migration;
+mod offers;
+mod policy;
 mod region;
 mod server;
 mod storage;
+mod team;
 
 pub use alert::{Alert, AlertList, AlertResponse};
 pub use guest::{AdoptedGuest, Guest, GuestAdopt, GuestKind, GuestList, GuestPower};
 pub use host::{Host, HostAmounts, HostDrain, HostList, HostResponse, HostState, HostUpdate};
 pub use migration::{Migration, MigrationCreate, MigrationList, MigrationResponse, MigrationState};
+pub use offers::{OfferedBridge, OfferedHost, OfferedStorage, OfferedZone, Offers};
+pub use policy::{Heal, Healing, Overcommit, Placement, Preference};
 pub use region::{
-    ConnectionState, Finding, Overcommit, Pool, PoolKind, ProviderSetup, ProviderSetupResponse, Region,
+    ConnectionState, Finding, Pool, PoolKind, ProviderSetup, ProviderSetupResponse, Region,
     RegionConnection, RegionCreate, RegionList, RegionPool, RegionProbe, RegionResponse, RegionTest,
     RegionTestResponse, RegionUpdate, Severity,
 };
 pub use server::{PlacedServer, PlacedServerList};
 pub use storage::{Storage, StorageList, Template, TemplateFetch, TemplateFetching, TemplateList};
+pub use team::{Team, TeamAmount, TeamList};
 
 use crate::time::WireTime;
 use serde::{Deserialize, Serialize};

@@ -156,7 +156,7 @@ impl Operation {
     }
 
     fn is_admin(&self) -> bool {
-        self.template.starts_with("/admin/")
+        self.template.starts_with("/admin/") || self.template == "/metrics"
     }
 
     /// The path of an operators' operation, with values that name nothing.

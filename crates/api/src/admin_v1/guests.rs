@@ -5,7 +5,7 @@ use crate::Api;
 use crate::edge::{AsOperator, Json, PageParameters, Paging, Query, Result};
 use axum::extract::State;
 use axum::http::StatusCode;
-use cloud::adoption::Adopt;
+use cloud::adoption::{Adopt, Quota};
 use model::ids::{RegionSlug, TeamId};
 use store::strangers::Stranger;
 use wire::admin::{AdoptedGuest, Guest, GuestAdopt, GuestKind, GuestList, GuestPower};
@@ -29,7 +29,8 @@ pub(super) async fn list(
 /// Adopt a guest
 ///
 /// It becomes a server of the team: it gets our mark, counts against the team's quota and is metered from then on. It
-/// is neither stopped nor changed.
+/// is neither stopped nor changed. Addresses that it has of the region's pools become its own there; where one is
+/// somebody else's, nothing is adopted and an alert says so.
 #[utoipa::path(post, path = "/admin/v1/guests/adopt", operation_id = "admin_guests_adopt", tag = "Admin",
     request_body = GuestAdopt,
     security(("operator_auth" = ["guest:adopt"])),
@@ -46,6 +47,7 @@ pub(super) async fn adopt(
         team: TeamId(body.team_id),
         server_name: body.name,
         size: body.size,
+        quota: if body.over_quota == Some(true) { Quota::Overrun } else { Quota::Kept },
     };
     let (server, workflow) = cloud::adoption::adopt(api.store(), &operator, &adopt).await?;
     Ok((StatusCode::ACCEPTED, Json(AdoptedGuest { server_id: server, workflow_id: workflow.0 })))

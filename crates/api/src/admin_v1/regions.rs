@@ -1,7 +1,7 @@
 //! Regions: connecting, testing, changing and removing them. A secret goes in and never comes out; whether a connection
 //! works is found out by a worker.
 
-use super::key;
+use super::{key, policy};
 use crate::Api;
 use crate::edge::{AsOperator, Id, Json, PageParameters, Paging, Problem, Result};
 use axum::extract::State;
@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 use store::probes::Tested;
 use store::regions::PoolOf;
 use wire::admin::{
-    ConnectionState, Finding, Overcommit, Pool, PoolKind, Region, RegionConnection, RegionCreate, RegionList,
-    RegionPool, RegionProbe, RegionResponse, RegionTest, RegionTestResponse, RegionUpdate, Severity,
+    ConnectionState, Finding, Pool, PoolKind, Region, RegionConnection, RegionCreate, RegionList, RegionPool,
+    RegionProbe, RegionResponse, RegionTest, RegionTestResponse, RegionUpdate, Severity,
 };
 
 /// The range from which teams' own networks are cut where an operator names none.
@@ -55,7 +55,9 @@ pub(super) async fn create(
         features: body.features.unwrap_or_default(),
         resolvers: body.resolvers.unwrap_or_default(),
         vpc_range: range("vpc_range", body.vpc_range.as_deref().unwrap_or(USUAL_VPC_RANGE))?,
-        overcommit: body.overcommit.map(overcommit).unwrap_or_default(),
+        overcommit: body.overcommit.map(policy::overcommit).unwrap_or_default(),
+        placement: body.placement.map(policy::placement).unwrap_or_default(),
+        heal: body.heal.map(policy::heal).unwrap_or_default(),
         pools: pools(body.pools.unwrap_or_default())?,
     };
     let region = cloud::region::connect(api.store(), key(&api)?, &operator, &new).await?;
@@ -94,7 +96,9 @@ pub(super) async fn update(
         available: body.available,
         features: body.features,
         resolvers: body.resolvers,
-        overcommit: body.overcommit.map(overcommit),
+        overcommit: body.overcommit.map(policy::overcommit),
+        placement: body.placement.map(policy::placement),
+        heal: body.heal.map(policy::heal),
         pools: body.pools.map(pools).transpose()?,
     };
     let region = cloud::region::edit(api.store(), key(&api)?, &operator, &RegionSlug(slug), &edit).await?;
@@ -163,14 +167,6 @@ fn range(field: &str, text: &str) -> Result<Ipv4Range> {
     text.parse().map_err(|error: model::addressing::RangeError| Refusal::field(field, format!("{error}.")).into())
 }
 
-fn overcommit(asked: Overcommit) -> model::placement::Overcommit {
-    model::placement::Overcommit {
-        vcpus_percent: asked.vcpus_percent,
-        memory_percent: asked.memory_percent,
-        disk_percent: asked.disk_percent,
-    }
-}
-
 fn pools(asked: Vec<Pool>) -> Result<Vec<model::catalogue::Pool>> {
     let read = |(index, pool): (usize, Pool)| {
         Ok(model::catalogue::Pool {
@@ -196,7 +192,7 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 fn wire(region: store::regions::Region) -> Region {
-    let sold: model::placement::Overcommit = serde_json::from_value(region.overcommit).unwrap_or_default();
+    let (overcommit, placement, heal) = policy::shown(&region.policy);
     Region {
         slug: region.slug.0,
         name: region.name,
@@ -209,11 +205,9 @@ fn wire(region: store::regions::Region) -> Region {
         features: region.features,
         resolvers: region.resolvers,
         vpc_range: region.vpc_range.to_string(),
-        overcommit: Overcommit {
-            vcpus_percent: sold.vcpus_percent,
-            memory_percent: sold.memory_percent,
-            disk_percent: sold.disk_percent,
-        },
+        overcommit,
+        placement,
+        heal,
         pools: region.pools.into_iter().map(pool).collect(),
         connection: RegionConnection {
             state: match region.state.as_str() {
@@ -244,6 +238,8 @@ fn pool(pool: PoolOf) -> RegionPool {
 }
 
 fn found(tested: Tested) -> RegionTestResponse {
+    // Written by a worker, maybe of another release: what cannot be read is as good as not looked at.
+    let offers = tested.offers.and_then(|offers| serde_json::from_value(offers).ok());
     let findings: Vec<Finding> = tested
         .findings
         .into_iter()
@@ -259,5 +255,5 @@ fn found(tested: Tested) -> RegionTestResponse {
         })
         .collect();
     let passed = findings.iter().all(|finding| finding.severity != Severity::Error);
-    RegionTestResponse { test: RegionTest { at: jiff::Timestamp::now().into(), passed, findings } }
+    RegionTestResponse { test: RegionTest { at: jiff::Timestamp::now().into(), passed, findings, offers } }
 }

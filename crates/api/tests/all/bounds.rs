@@ -176,7 +176,11 @@ async fn health_is_for_everybody() {
         let answer = service.call("GET", path, "", Body::empty()).await.expect(200);
         assert_eq!(answer.body["status"], "ok");
     }
-    service.call("GET", "/metrics", "", Body::empty()).await.expect(404);
+    service.call("GET", "/metrics", "", Body::empty()).await.expect(401);
+    let narrow = service.operator_token(&["region:read"]).await;
+    service.call("GET", "/metrics", &narrow, Body::empty()).await.refused(403, "metrics:read");
+    let scrapes = service.operator_token(&["metrics:read"]).await;
+    service.call("GET", "/metrics", &scrapes, Body::empty()).await.expect(404);
     sqlx::query(
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
                  VALUES (9999, 'from the future', true, '', 0)",

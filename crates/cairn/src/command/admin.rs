@@ -4,14 +4,17 @@ mod add;
 mod alert;
 mod ask;
 mod certificate;
+mod choice;
 mod findings;
 mod guest;
 mod host;
 mod login;
 mod migration;
+mod policy;
 mod proxmox;
 mod region;
 mod secret;
+mod team;
 mod things;
 
 use crate::arguments::Global;
@@ -25,7 +28,7 @@ use std::path::PathBuf;
 /// Run the installation: regions, hosts, and what is on them (for operators)
 ///
 /// Takes an operator's token, which opens this and nothing else; a team's token does not open it. `cairnd dev` writes
-/// the first one to `operator-token` in its data directory.
+/// the first one to `operator-token` in its data directory; elsewhere `cairnd operator-token create` prints one.
 #[derive(Debug, Args)]
 pub(crate) struct AdminArguments {
     /// Read the operator's token from this file instead; `-` is stdin [env: CAIRN_OPERATOR_TOKEN]
@@ -69,6 +72,9 @@ enum AdminCommand {
     /// Servers of all teams
     #[command(subcommand)]
     Server(things::ServerCommand),
+    /// Whose servers there are
+    #[command(subcommand)]
+    Team(team::TeamCommand),
 }
 
 /// Does it.
@@ -94,6 +100,7 @@ async fn ask_for(command: AdminCommand, global: &Global, token: Option<Token>) -
         AdminCommand::Migration(command) => Box::pin(migration::run(command, session)).await,
         AdminCommand::Alert(command) => alert::run(command, session).await,
         AdminCommand::Server(command) => things::servers(command, session).await,
+        AdminCommand::Team(command) => team::run(command, session).await,
     }
 }
 
@@ -107,6 +114,7 @@ fn advise(mut failure: Failure) -> Failure {
         Some("no_capacity") => "cairn admin host list shows which hosts have room",
         Some("in_use") => "cairn admin server list shows what stands there",
         Some("region_unavailable") => "cairn admin region list",
+        Some("quota_exceeded") => "cairn admin team list shows what each team has; --over-quota",
         _ => return failure,
     };
     failure.suggestion = Some(advice.to_owned());

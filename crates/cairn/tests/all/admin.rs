@@ -75,7 +75,23 @@ fn finding(severity: &str, subject: &str, sentence: &str) -> Value {
 }
 
 fn tested(passed: bool, findings: &[Value]) -> Value {
-    json!({"test": {"at": AT, "passed": passed, "findings": findings}})
+    json!({"test": {"at": AT, "passed": passed, "findings": findings, "offers": offers(&["ceph"])}})
+}
+
+/// What a cluster has: `local` for images, and these for disks beside `local-zfs`.
+fn offers(disks: &[&str]) -> Value {
+    let storage = |name: &str, not_for_disks: Value, not_for_images: Value| {
+        json!({"name": name, "technique": "dir", "content": ["images"], "shared": false, "hosts": ["pve1"],
+               "total_bytes": 100, "free_bytes": 50, "not_for_disks": not_for_disks, "not_for_images": not_for_images})
+    };
+    let mut storages = vec![
+        storage("local", json!("Storage local does not take images"), Value::Null),
+        storage("local-zfs", Value::Null, json!("it keeps no files")),
+    ];
+    storages.extend(disks.iter().map(|name| storage(name, Value::Null, json!("it keeps no files"))));
+    let bridge = json!({"name": "vmbr0", "hosts": ["pve1"], "vlan_aware": true, "comment": null, "missing_on": []});
+    json!({"version": "Proxmox VE 9.1.7", "hosts": [{"name": "pve1", "online": true}], "storages": storages,
+           "bridges": [bridge], "zones": [], "pools": ["cairn"]})
 }
 
 /// The program as an operator runs it.
@@ -426,7 +442,7 @@ fn where_nobody_can_be_asked_the_flag_is_named() {
     assert!(ran.code == 2 && ran.stderr.contains("--secret-file"), "{}", ran.stderr);
     let ran = admin(&cloud, &named).env("CAIRN_REGION_SECRET", SECRET).run();
     assert!(
-        ran.code == 2 && ran.stderr.contains("ceph, local, local-zfs") && ran.stderr.contains("--storage"),
+        ran.code == 2 && ran.stderr.contains("local-zfs, ceph") && ran.stderr.contains("--storage"),
         "{}",
         ran.stderr
     );
@@ -435,6 +451,57 @@ fn where_nobody_can_be_asked_the_flag_is_named() {
     let ran = admin(&cloud, "region add proxmox localhost:1").run();
     assert_eq!(ran.code, 6, "{}", ran.stderr);
     assert!(other.asked().is_empty(), "nothing is asked of a cluster over an unchecked connection");
+}
+
+#[test]
+fn what_leaves_no_choice_is_chosen_and_the_policy_goes_along() {
+    let cloud = Cloud::start();
+    let mut seen = tested(true, &found());
+    seen["test"]["offers"] = offers(&[]);
+    cloud.json("POST /admin/v1/region_tests", &seen);
+    cloud.on("POST /admin/v1/regions", [Reply::json(201, &json!({"region": region("lab")}))]);
+    let words = format!(
+        "region add proxmox pve1 --token-id cairn@pve!cairn --fingerprint {} --placement pack --headroom 10 --heal power \
+         --overcommit-vcpus 200 --private-zone cairn",
+        "ab".repeat(32)
+    );
+    let ran = admin(&cloud, &words).env("CAIRN_REGION_SECRET", SECRET).run();
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let sent = cloud.asked_for("POST").last().unwrap().json();
+    assert_eq!(sent["settings"]["storage"], "local-zfs");
+    assert_eq!(sent["settings"]["file_storage"], "local");
+    assert_eq!(sent["settings"]["bridges"], json!({"public": {"name": "vmbr0"}}));
+    assert_eq!(sent["settings"]["private_zone"], "cairn");
+    assert_eq!(sent["placement"], json!({"preference": "pack", "headroom_percent": 10}));
+    assert_eq!(sent["heal"], json!({"what": "power", "per_hour": 3}));
+    assert_eq!(sent["overcommit"], json!({"vcpus_percent": 200, "memory_percent": 100, "disk_percent": 100}));
+    assert_eq!(admin(&cloud, &format!("{words} --heal-per-hour 0")).run().code, 2);
+}
+
+#[test]
+fn teams_are_listed_and_named() {
+    let cloud = Cloud::start();
+    let amount = json!({"used": 1, "limit": 25});
+    let team = |id: &str| {
+        json!({"id": id, "name": "Web", "email": "web@example.org", "organization_id": TEAM, "organization": "Acme",
+               "servers": amount, "vcpus": amount, "memory_mib": amount, "disk_gb": amount, "created_at": AT})
+    };
+    cloud.json("GET /admin/v1/teams", &page("teams", &[team(TEAM)]));
+    let ran = admin(&cloud, "team list").run();
+    assert!(
+        ran.stdout.contains("Web") && ran.stdout.contains("1 of 25") && ran.stdout.contains(TEAM),
+        "{}",
+        ran.transcript
+    );
+    let adopted = json!({"server_id": 51, "workflow_id": MIGRATION});
+    cloud.on("POST /admin/v1/guests/adopt", [Reply::json(202, &adopted)]);
+    let ran = admin(&cloud, "guest adopt 105 --region lab --team Web --over-quota --yes").run();
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let body = json!({"region": "lab", "guest": "105", "team_id": TEAM, "over_quota": true});
+    assert_eq!(cloud.asked_for("POST")[0].json(), body);
+    cloud.json("GET /admin/v1/teams", &page("teams", &[]));
+    let ran = admin(&cloud, "guest adopt 105 --region lab --team Nobody --yes").run();
+    assert!(ran.code == 4 && ran.stderr.contains("cairn admin team list"), "{}", ran.stderr);
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn every_command_explains_itself() {
         text.push_str(&format!("$ cairn{words} --help\n{}\n\n", shown.trim_end()));
     }
     golden::check("help", &text);
-    assert_eq!(commands.len(), 97, "{commands:#?}");
+    assert_eq!(commands.len(), 99, "{commands:#?}");
 }
 
 #[test]

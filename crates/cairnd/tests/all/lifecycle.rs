@@ -25,7 +25,8 @@ async fn it_answers_over_http_and_https_and_keeps_its_secrets() {
     let token = place.read("token").trim().to_owned();
     let account = client.get(place.secure_url("localhost", "/v2/account")).bearer_auth(&token).send().await.unwrap();
     assert_eq!(account.status(), 200);
-    let figures = client.get(place.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    let operator = place.read("operator-token").trim().to_owned();
+    let figures = client.get(place.url("/metrics")).bearer_auth(&operator).send().await.unwrap().text().await.unwrap();
     assert!(figures.contains("process_resident_memory_bytes"), "{figures}");
 
     assert_eq!((place.mode("token"), place.mode("ca.key"), place.mode("ca.pem")), (0o600, 0o600, 0o644));

@@ -12,7 +12,8 @@ use store::{Store, Tx};
 use workflow::{Definition, Fault, Kind, NewWorkflow, Outcome, Recorded, Run, Shape, Step, Unwinding, steps};
 
 use crate::Result;
-use model::ids::WorkflowId;
+use model::ids::{RegionSlug, ServerId, WorkflowId};
+use model::numbers::Numbers;
 use model::refusal::{Code, Refusal};
 
 /// How long a request waits for a worker.
@@ -59,53 +60,77 @@ impl Step<Site> for TryConnection {
     async fn make(&self, cx: &Site, run: &mut Run<Site>) -> std::result::Result<Outcome<()>, Fault> {
         let id = run.id();
         let Some(connection) = store::probes::connection(&cx.store, id).await? else { return Ok(Outcome::done(())) };
-        let findings = match tokio::time::timeout(LOOK, look(cx, &connection)).await {
-            Ok(findings) => findings,
-            Err(_) => vec![failed(&format!("The provider did not answer within {} seconds.", LOOK.as_secs()))],
+        let tested = match tokio::time::timeout(LOOK, look(cx, &connection)).await {
+            Ok(tested) => tested,
+            Err(_) => failed(&format!("The provider did not answer within {} seconds.", LOOK.as_secs())),
         };
-        store::probes::answer(run.tx().await?, id, &findings).await?;
+        store::probes::answer(run.tx().await?, id, &tested).await?;
         Ok(Outcome::done(()))
     }
 }
 
-async fn look(cx: &Site, connection: &Connection) -> Vec<Finding> {
+async fn look(cx: &Site, connection: &Connection) -> Tested {
     // What a provider says of its own settings and privileges is for the operator; it holds no secret (Fault::detail).
     let provider = match cx.providers.open(connection).await {
         Ok(provider) => provider,
-        Err(fault) => return vec![failed(&fault.detail)],
+        Err(fault) => return failed(&fault.detail),
     };
     let mut findings: Vec<Finding> = match provider.preflight().await {
         Ok(findings) => findings.into_iter().map(told).collect(),
-        Err(fault) => return vec![failed(&fault.detail)],
+        Err(fault) => return failed(&fault.detail),
     };
+    // Whoever is not let in sees nothing to choose from; the findings say why.
+    let offers = provider.offers().await.ok().and_then(|offers| serde_json::to_value(offers).ok());
     if findings.iter().all(|finding| finding.severity != "error") {
         findings.extend(overlap(cx, connection, &*provider).await);
     }
-    findings
+    Tested { findings, offers }
 }
 
-/// Whether another region seems to be the same cluster and takes numbers from the same range. Names of hosts are all that
-/// tells, hence a warning.
+/// Whether another region is the same cluster and takes numbers from the same range: for certain, where guests of its
+/// servers stand here; perhaps, where it has hosts of the same names.
 async fn overlap(cx: &Site, connection: &Connection, provider: &dyn Provider) -> Option<Finding> {
     let (first, last) = provider.capabilities().guest_numbers?;
-    let names: Vec<String> = provider.inventory().await.ok()?.hosts.into_iter().map(|host| host.name).collect();
+    let inventory = provider.inventory().await.ok()?;
+    let mend = "set guest_numbers and template_numbers of this one to ranges of its own, such as [200000,299999] and \
+                [80000,89999]";
+    if let Some(other) = stands_here(cx, connection, &inventory, (first, last)).await {
+        let sentence = format!(
+            "Servers of region {other} stand in this cluster, with guest numbers of the range {first} to {last}: {mend}."
+        );
+        return Some(Finding { severity: "error".to_owned(), subject: "numbers".to_owned(), sentence });
+    }
+    let names: Vec<String> = inventory.hosts.into_iter().map(|host| host.name).collect();
     let others = store::regions::with_hosts(&cx.store, &connection.region, &names).await.ok()?;
     let overlaps = |said: &serde_json::Value| {
         let capabilities: Capabilities = serde_json::from_value(said.clone()).unwrap_or_default();
-        capabilities.guest_numbers.is_some_and(|(low, high)| low <= last && first <= high)
+        capabilities.guest_numbers.is_some_and(|numbers| model::numbers::overlap(numbers, (first, last)))
     };
     let (other, _) = others.iter().find(|(_, capabilities)| overlaps(capabilities))?;
     let sentence = format!(
         "Region {other} has hosts of the same names ({}). If it is the same cluster, both would take the guest numbers \
-         {first} to {last}: set guest_numbers and template_numbers of this one to ranges of its own, such as \
-         [200000,299999] and [80000,89999].",
+         {first} to {last}: {mend}.",
         names.join(", ")
     );
     Some(Finding { severity: "warning".to_owned(), subject: "numbers".to_owned(), sentence })
 }
 
-fn failed(sentence: &str) -> Finding {
-    Finding { severity: "error".to_owned(), subject: "connection".to_owned(), sentence: sentence.to_owned() }
+async fn stands_here(
+    cx: &Site,
+    connection: &Connection,
+    inventory: &provider::Inventory,
+    (first, last): Numbers,
+) -> Option<RegionSlug> {
+    let within = |name: &str| name.parse().is_ok_and(|number| (first..=last).contains(&number));
+    let guests = inventory.guests.iter().filter(|seen| within(&seen.guest.name));
+    let servers: Vec<ServerId> = guests.map(|seen| seen.guest.mark.server).collect();
+    let mut tx = cx.store.begin().await.ok()?;
+    store::servers::elsewhere(&mut tx, &connection.region, &servers).await.ok()?
+}
+
+fn failed(sentence: &str) -> Tested {
+    let (severity, subject) = ("error".to_owned(), "connection".to_owned());
+    Tested { findings: vec![Finding { severity, subject, sentence: sentence.to_owned() }], offers: None }
 }
 
 fn told(finding: provider::Finding) -> Finding {

@@ -1,11 +1,12 @@
 //! What operators do with regions: connect, try out, edit, remove.
 
-use super::probe;
+use super::{numbers, probe};
 use crate::secrets::Key;
 use crate::{Error, Operator, Result};
 use ipnet::Ipv4Net;
 use model::addressing::Ipv4Range;
-use model::catalogue::{self, CatalogueError, Pool};
+use model::catalogue::{self, CatalogueError, Placing, Pool};
+use model::healing::{Healing, MOST_PER_HOUR};
 use model::ids::RegionSlug;
 use model::placement::Overcommit;
 use model::refusal::{Code, Refusal};
@@ -40,6 +41,10 @@ pub struct NewRegion {
     pub vpc_range: Ipv4Range,
     /// How much of its hosts is sold.
     pub overcommit: Overcommit,
+    /// Which of its hosts servers go to.
+    pub placement: Placing,
+    /// What is put right there by itself.
+    pub heal: Healing,
     /// Where public addresses come from.
     pub pools: Vec<Pool>,
 }
@@ -63,6 +68,10 @@ pub struct RegionEdit {
     pub resolvers: Option<Vec<IpAddr>>,
     /// How much of its hosts is sold.
     pub overcommit: Option<Overcommit>,
+    /// Which of its hosts servers go to.
+    pub placement: Option<Placing>,
+    /// What is put right there by itself.
+    pub heal: Option<Healing>,
     /// Public ranges that are added, or grow.
     pub pools: Option<Vec<Pool>>,
 }
@@ -109,6 +118,33 @@ fn check(region: &catalogue::Region) -> Result<()> {
     }
 }
 
+/// The parts of the policy that are said, as they are stored.
+fn policy(overcommit: Option<Overcommit>, placement: Option<Placing>, heal: Option<Healing>) -> Result<Value> {
+    let mut parts = serde_json::Map::new();
+    let mut put = |key: &str, part: Option<serde_json::Result<Value>>| -> Result<()> {
+        if let Some(part) = part.transpose().map_err(|error| unreadable(&error))? {
+            parts.insert(key.to_owned(), part);
+        }
+        Ok(())
+    };
+    put("overcommit", overcommit.map(serde_json::to_value))?;
+    put("placement", placement.map(serde_json::to_value))?;
+    put("heal", heal.map(serde_json::to_value))?;
+    Ok(Value::Object(parts))
+}
+
+fn check_policy(placement: Option<Placing>, heal: Option<Healing>) -> Result<()> {
+    if placement.and_then(|placement| placement.headroom).is_some_and(|headroom| headroom.percent > 99) {
+        let message = "Write a whole number from 0 to 99: with 100, no host would ever have room.";
+        return Err(Refusal::field("placement.headroom_percent", message).into());
+    }
+    if heal.is_some_and(|heal| !(1..=MOST_PER_HOUR).contains(&heal.per_hour)) {
+        let message = format!("Write a whole number from 1 to {MOST_PER_HOUR}; to heal nothing, say `off`.");
+        return Err(Refusal::field("heal.per_hour", message).into());
+    }
+    Ok(())
+}
+
 fn capital(sentence: &str) -> String {
     let mut letters = sentence.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
@@ -125,7 +161,7 @@ fn as_listed(new: &NewRegion) -> catalogue::Region {
         resolvers: new.resolvers.clone(),
         vpc_range: new.vpc_range,
         overcommit: new.overcommit,
-        placement: Default::default(),
+        placement: new.placement,
         pools: new.pools.clone(),
     }
 }
@@ -134,9 +170,10 @@ fn as_listed(new: &NewRegion) -> catalogue::Region {
 pub async fn connect(store: &Store, key: &Key, operator: &Operator, new: &NewRegion) -> Result<Region> {
     refuse_no_object(&new.settings)?;
     check(&as_listed(new))?;
+    check_policy(Some(new.placement), Some(new.heal))?;
     let slug = RegionSlug(new.slug.clone());
     let secret = seal(key, &sealed_for(&slug), new.secret.as_deref())?;
-    let overcommit = serde_json::to_value(new.overcommit).map_err(|error| unreadable(&error))?;
+    let policy = policy(Some(new.overcommit), Some(new.placement), Some(new.heal))?;
     let row = store::regions::NewRegion {
         slug: &slug,
         name: &new.name,
@@ -148,9 +185,10 @@ pub async fn connect(store: &Store, key: &Key, operator: &Operator, new: &NewReg
         features: &new.features,
         resolvers: &new.resolvers,
         vpc_range: new.vpc_range.net(),
-        overcommit: &overcommit,
+        policy: &policy,
     };
     let mut tx = store.begin().await?;
+    numbers::refuse_overlap(&mut tx, &slug, &new.provider, &new.settings, &new.fingerprints).await?;
     if !store::regions::insert(&mut tx, &row).await? {
         let message = format!("There is a region `{slug}` already. Choose another slug, or edit that one.");
         return Err(Refusal::new(Code::NameTaken, message).at("slug").into());
@@ -190,8 +228,9 @@ pub async fn edit(
     }
     edit.settings.as_ref().map(refuse_no_object).transpose()?;
     check(&edited(&present, edit)?)?;
+    check_policy(edit.placement, edit.heal)?;
     let secret = seal(key, &sealed_for(slug), edit.secret.as_deref())?;
-    let overcommit = edit.overcommit.map(serde_json::to_value).transpose().map_err(|error| unreadable(&error))?;
+    let policy = policy(edit.overcommit, edit.placement, edit.heal)?;
     let change = Change {
         name: edit.name.as_deref(),
         settings: edit.settings.as_ref(),
@@ -200,13 +239,18 @@ pub async fn edit(
         available: edit.available,
         features: edit.features.as_deref(),
         resolvers: edit.resolvers.as_deref(),
-        overcommit: overcommit.as_ref(),
+        policy: Some(&policy),
     };
     let mut tx = store.begin().await?;
+    if edit.settings.is_some() || edit.fingerprints.is_some() {
+        let settings = edit.settings.as_ref().unwrap_or(&present.settings);
+        let fingerprints = edit.fingerprints.as_ref().unwrap_or(&present.fingerprints);
+        numbers::refuse_overlap(&mut tx, slug, &present.provider, settings, fingerprints).await?;
+    }
     store::regions::update(&mut tx, slug, &change).await?;
     put_pools(&mut tx, slug, edit.pools.as_deref().unwrap_or_default()).await?;
     let detail = json!({ "name": edit.name, "settings": edit.settings, "fingerprints": edit.fingerprints,
-                         "available": edit.available, "overcommit": overcommit, "secret": edit.secret.is_some() });
+                         "available": edit.available, "policy": policy, "secret": edit.secret.is_some() });
     operators::record(&mut tx, operator.origin(), "region.edit", &urn(slug), &detail).await?;
     tx.commit().await.map_err(store::Error::from)?;
     read(store, slug).await
@@ -227,7 +271,7 @@ fn edited(present: &Region, edit: &RegionEdit) -> Result<catalogue::Region> {
         resolvers: edit.resolvers.clone().unwrap_or_default(),
         vpc_range: range(present.vpc_range)?,
         overcommit: edit.overcommit.unwrap_or_default(),
-        placement: Default::default(),
+        placement: edit.placement.unwrap_or_default(),
         pools: edit.pools.clone().unwrap_or_default(),
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::crowd::stranger;
 use crate::stage::{REGION, Stage, code};
-use cloud::adoption::{Adopt, adopt};
+use cloud::adoption::{Adopt, Quota, adopt};
 use model::ids::{RegionSlug, TeamId};
 use model::refusal::Code;
 
@@ -13,6 +13,7 @@ fn wanted(stage: &Stage) -> Adopt {
         team: stage.team(),
         server_name: None,
         size: None,
+        quota: Quota::Kept,
     }
 }
 
@@ -70,4 +71,100 @@ async fn what_is_not_there_or_somebodys_is_not_adopted() {
     stage.crowd.state().strangers.get_mut("4711").unwrap().owner = Some("installation X".to_owned());
     stage.look().await;
     assert_eq!(code(adopt(stage.store(), &stage.operator, &wanted(&stage)).await), Code::WrongState);
+}
+
+#[tokio::test]
+async fn what_is_unknown_is_refused_with_where_to_look() {
+    let stage = with_stranger().await;
+    for (wrong, field, words) in [
+        (Adopt { name: "12".to_owned(), ..wanted(&stage) }, "guest", "cairn admin guest list --region local"),
+        (Adopt { region: RegionSlug::from("mars"), ..wanted(&stage) }, "region", "cairn admin region list"),
+        (Adopt { team: TeamId(uuid::Uuid::nil()), ..wanted(&stage) }, "team_id", "cairn admin team list"),
+    ] {
+        let refused = adopt(stage.store(), &stage.operator, &wrong).await;
+        let Err(cloud::Error::Refused(refusal)) = refused else { panic!("{refused:?}") };
+        assert_eq!(refusal.field.as_deref(), Some(field));
+        assert!(refusal.message.contains(words), "{}", refusal.message);
+    }
+}
+
+#[tokio::test]
+async fn a_quota_is_kept_unless_the_operator_says_otherwise() {
+    let stage = with_stranger().await;
+    stage.run("UPDATE quotas SET vcpus = 1").await;
+    let refused = adopt(stage.store(), &stage.operator, &wanted(&stage)).await;
+    let Err(cloud::Error::Refused(refusal)) = refused else { panic!("{refused:?}") };
+    assert_eq!((refusal.code, refusal.field.as_deref()), (Code::QuotaExceeded, Some("over_quota")));
+    assert!(refusal.message.contains("--over-quota") && refusal.message.contains("2 vCPUs"), "{}", refusal.message);
+    assert_eq!(stage.one::<i64>("SELECT count(*) FROM guest_numbers").await, 0, "nothing is written");
+    let overrun = Adopt { quota: Quota::Overrun, ..wanted(&stage) };
+    adopt(stage.store(), &stage.operator, &overrun).await.unwrap();
+    stage.settle().await;
+    assert_eq!(stage.one::<i64>("SELECT sum(vcpus) FROM reservations").await, 2);
+}
+
+#[tokio::test]
+async fn its_addresses_are_claimed_where_they_are_ours_and_noted_where_they_are_not() {
+    let stage = with_stranger().await;
+    let ours: String = stage.one("SELECT host(first + 300) FROM address_pools WHERE vpc_id IS NULL LIMIT 1").await;
+    let free = async || {
+        let region = store::regions::get(stage.store(), &RegionSlug::from(REGION)).await.unwrap().unwrap();
+        region.pools[0].free
+    };
+    let before = free().await;
+    stage.crowd.state().addresses = vec![ours.parse().unwrap(), "203.0.113.77".parse().unwrap()];
+    let (server, _) = adopt(stage.store(), &stage.operator, &wanted(&stage)).await.unwrap();
+    stage.settle().await;
+    let claimed: Vec<(String, i32)> =
+        stage.all("SELECT host(address), server_id FROM addresses WHERE server_id IS NOT NULL").await;
+    assert_eq!(claimed, [(ours, server.0)]);
+    let noted: String =
+        stage.one(&format!("SELECT array_to_string(own_addresses, ' ') FROM servers WHERE id = {server}")).await;
+    assert_eq!(noted, "203.0.113.77");
+    assert_eq!(free().await, before - 1, "one less, also before its turn has come");
+    // The pool is extended past it, and nobody gets it twice.
+    stage.run("UPDATE quotas SET servers = 1000, vcpus = 1000, memory_mib = 4000000, disk_gb = 400000").await;
+    stage.run("UPDATE address_pools SET next = first + 290 WHERE vpc_id IS NULL").await;
+    for n in 0..12 {
+        stage.order(&format!("web-{n}")).await;
+    }
+    let twice: i64 =
+        stage.one("SELECT count(*) FROM (SELECT address FROM addresses WHERE server_id IS NOT NULL GROUP BY pool_id, address HAVING count(*) > 1) x").await;
+    assert_eq!(twice, 0);
+}
+
+#[tokio::test]
+async fn an_address_that_is_somebody_elses_ends_the_adoption_and_is_told() {
+    let stage = with_stranger().await;
+    let other = stage.server("web").await;
+    let taken: String = stage
+        .one(&format!(
+            "SELECT host(a.address) FROM addresses a JOIN address_pools p ON p.id = a.pool_id
+                       WHERE a.server_id = {other} AND p.vpc_id IS NULL"
+        ))
+        .await;
+    stage.crowd.state().addresses = vec![taken.parse().unwrap()];
+    let (server, _) = adopt(stage.store(), &stage.operator, &wanted(&stage)).await.unwrap();
+    stage.settle().await;
+    assert!(stage.one::<bool>(&format!("SELECT deleted_at IS NOT NULL FROM servers WHERE id = {server}")).await);
+    assert!(stage.crowd.state().strangers.contains_key("4711"), "the guest stays as it was");
+    let told: String =
+        stage.one("SELECT message FROM alerts WHERE kind = 'adoption_failed' AND resolved_at IS NULL").await;
+    assert!(told.contains(&taken) && told.contains(&format!("server {other}")), "{told}");
+    let owner: i32 = stage.one("SELECT server_id FROM addresses WHERE server_id IS NOT NULL AND address = (SELECT a.address FROM addresses a JOIN address_pools p ON p.id = a.pool_id WHERE p.vpc_id IS NULL AND a.server_id IS NOT NULL LIMIT 1)").await;
+    assert_eq!(owner, other.0);
+}
+
+#[tokio::test]
+async fn a_container_is_adopted_as_what_it_is() {
+    let stage = with_stranger().await;
+    stage.crowd.state().strangers.get_mut("4711").unwrap().kind = provider::GuestKind::Container;
+    stage.look().await;
+    let (server, _) = adopt(stage.store(), &stage.operator, &wanted(&stage)).await.unwrap();
+    stage.settle().await;
+    let guest: String = stage
+        .one(&format!("SELECT i.guest FROM servers s JOIN images i ON i.id = s.image_id WHERE s.id = {server}"))
+        .await;
+    assert_eq!(guest, "container");
+    assert!(stage.one::<bool>(&format!("SELECT answered_at IS NOT NULL FROM servers WHERE id = {server}")).await);
 }

@@ -31,6 +31,8 @@ pub(crate) struct State {
     pub(crate) hindrances: Vec<String>,
     pub(crate) not_to: Vec<(String, String)>,
     pub(crate) refuse_adoption: bool,
+    /// What strangers say of their addresses.
+    pub(crate) addresses: Vec<std::net::Ipv4Addr>,
     /// Disks cannot be copied, and no image is at hand.
     pub(crate) refuse_snapshots: bool,
     pub(crate) live_moves: usize,
@@ -78,6 +80,7 @@ impl Provider for Crowd {
             own_addresses: true,
             private_networks: true,
             migration: true,
+            containers: true,
             guest_numbers: self.state().numbers,
             ..Capabilities::default()
         }
@@ -250,6 +253,14 @@ impl Provider for Crowd {
             state.guests.insert(guest.name.clone(), sighting);
         }
         Ok(())
+    }
+
+    async fn stranger_addresses(&self, _guest: &GuestRef) -> Result<Vec<std::net::Ipv4Addr>> {
+        Ok(self.state().addresses.clone())
+    }
+
+    async fn offers(&self) -> Result<provider::Offers> {
+        Ok(provider::Offers { version: Some("Crowd 1".to_owned()), ..provider::Offers::default() })
     }
 
     async fn preflight(&self) -> Result<Vec<Finding>> {

@@ -53,7 +53,9 @@ impl Patient {
     async fn actions(&self) -> Vec<(String, bool)> {
         let server = self.server;
         self.stage
-            .all(&format!("SELECT kind, completed_at IS NOT NULL FROM actions WHERE resource_id = {server} ORDER BY id"))
+            .all(&format!(
+                "SELECT kind, completed_at IS NOT NULL FROM actions WHERE resource_id = {server} ORDER BY id"
+            ))
             .await
     }
 }

@@ -4,6 +4,7 @@ use crate::stage::{Stage, code};
 use cloud::region::{NewRegion, Probe, RegionEdit, connect, edit, remove, test, test_saved};
 use cloud::secrets::Key;
 use model::catalogue::Catalogue;
+use model::healing::{Heal, Healing};
 use model::ids::RegionSlug;
 use model::refusal::Code;
 use serde_json::json;
@@ -24,6 +25,8 @@ fn demo() -> NewRegion {
         resolvers: vec!["192.0.2.53".parse().unwrap()],
         vpc_range: "10.200.0.0/16".parse().unwrap(),
         overcommit: model::placement::Overcommit::default(),
+        placement: model::catalogue::Placing::default(),
+        heal: model::healing::Healing::default(),
         pools: vec![serde_json::from_value(pool).unwrap()],
     }
 }
@@ -77,12 +80,56 @@ async fn what_is_wrong_is_refused_before_anything_is_written() {
         NewRegion { slug: "Demo".to_owned(), ..demo() },
         NewRegion { settings: json!([]), ..demo() },
         NewRegion { vpc_range: "203.0.113.0/24".parse().unwrap(), ..demo() },
+        NewRegion { heal: Healing { per_hour: 0, ..Healing::default() }, ..demo() },
     ] {
         assert_eq!(code(connect(store, &key, &stage.operator, &wrong).await), Code::UnprocessableEntity);
     }
     let local = RegionSlug::from("local");
     assert_eq!(code(edit(store, &key, &stage.operator, &local, &RegionEdit::default()).await), Code::WrongState);
     assert_eq!(code(remove(store, &stage.operator, &local).await), Code::WrongState);
+}
+
+#[tokio::test]
+async fn two_regions_on_one_cluster_give_numbers_of_their_own() {
+    let stage = Stage::set().await;
+    let (store, key) = (stage.store(), Key::generate());
+    connect(store, &key, &stage.operator, &demo()).await.unwrap();
+    let twin = NewRegion { slug: "twin".to_owned(), ..demo() };
+    let refused = connect(store, &key, &stage.operator, &twin).await;
+    let Err(cloud::Error::Refused(refusal)) = refused else { panic!("{refused:?}") };
+    assert_eq!(refusal.field.as_deref(), Some("settings.guest_numbers"));
+    assert!(refusal.message.contains("Region `demo`"), "{}", refusal.message);
+    let apart = json!({ "entries": ["https://pve1:8006"], "guest_numbers": [200_000, 299_999],
+                        "template_numbers": [80_000, 89_999] });
+    connect(store, &key, &stage.operator, &NewRegion { settings: apart.clone(), ..twin.clone() }).await.unwrap();
+    let back = RegionEdit { settings: Some(json!({ "entries": ["https://pve1:8006"] })), ..RegionEdit::default() };
+    let twin = RegionSlug::from("twin");
+    assert_eq!(code(edit(store, &key, &stage.operator, &twin, &back).await), Code::UnprocessableEntity);
+    let elsewhere = RegionEdit { settings: Some(json!({ "entries": ["https://pve9:8006"] })), ..RegionEdit::default() };
+    edit(store, &key, &stage.operator, &twin, &elsewhere).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_regions_policy_is_changed_part_by_part() {
+    let stage = Stage::set().await;
+    let (store, key) = (stage.store(), Key::generate());
+    connect(store, &key, &stage.operator, &demo()).await.unwrap();
+    let heal = Healing { what: Heal::Power, per_hour: 5 };
+    let change = RegionEdit { heal: Some(heal), ..RegionEdit::default() };
+    let edited = edit(store, &key, &stage.operator, &slug(), &change).await.unwrap();
+    assert_eq!(edited.policy["heal"], json!({ "what": "power", "per_hour": 5 }));
+    assert_eq!(edited.policy["overcommit"]["vcpus_percent"], 400, "what is not said stays");
+    assert_eq!(edited.revision, 1, "nobody connects anew for it");
+    let placement = model::catalogue::Placing {
+        preference: model::placement::Preference::Pack,
+        ..model::catalogue::Placing::default()
+    };
+    let change = RegionEdit { placement: Some(placement), ..RegionEdit::default() };
+    let edited = edit(store, &key, &stage.operator, &slug(), &change).await.unwrap();
+    assert_eq!(
+        (&edited.policy["placement"]["preference"], &edited.policy["heal"]["what"]),
+        (&json!("pack"), &json!("power"))
+    );
 }
 
 #[tokio::test]
@@ -114,6 +161,7 @@ async fn a_connection_is_tried_out_by_a_worker() {
     let probe = Probe { provider: "crowd".to_owned(), settings: json!({}), secret, fingerprints: Vec::new() };
     let tested = test(&store, &key, &stage.operator, &probe).await.unwrap();
     assert_eq!((tested.findings[0].severity.as_str(), tested.findings[0].subject.as_str()), ("error", "bridge vmbr7"));
+    assert_eq!(tested.offers.unwrap()["version"], "Crowd 1", "and what there is to choose from");
     let unknown = Probe { provider: "nothing".to_owned(), ..probe };
     let tested = test(&store, &key, &stage.operator, &unknown).await.unwrap();
     assert_eq!(tested.findings[0].subject, "connection");

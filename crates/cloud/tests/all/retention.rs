@@ -15,8 +15,12 @@ async fn traces_are_forgotten_and_records_stay() {
     stage.settle().await;
     let count = async |what: &str| stage.one::<i64>(&format!("SELECT count(*) FROM {what}")).await;
     let before = (count("workflows").await, count("actions").await, count("events").await);
-    stage.run("INSERT INTO idempotency_keys (team_id, key, request_hash, resource_ids, action_ids, created_at)
-               SELECT id, 'old', sha256('x'), '{}', '{}', now() - interval '2 days' FROM teams").await;
+    stage
+        .run(
+            "INSERT INTO idempotency_keys (team_id, key, request_hash, resource_ids, action_ids, created_at)
+               SELECT id, 'old', sha256('x'), '{}', '{}', now() - interval '2 days' FROM teams",
+        )
+        .await;
 
     let now = Timestamp::now();
     let first = forget(stage.store(), now, MONTH).await.unwrap();

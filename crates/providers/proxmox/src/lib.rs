@@ -24,6 +24,7 @@ mod looks;
 mod mark;
 mod moves;
 mod network;
+mod offers;
 mod power;
 mod preflight;
 mod privileges;
@@ -164,5 +165,13 @@ impl Provider for Proxmox {
 
     async fn preflight(&self) -> Result<Vec<Finding>> {
         self.region.preflight().await
+    }
+
+    async fn offers(&self) -> Result<provider::Offers> {
+        self.region.offers().await
+    }
+
+    async fn stranger_addresses(&self, guest: &GuestRef) -> Result<Vec<std::net::Ipv4Addr>> {
+        self.region.stranger_addresses(guest).await
     }
 }

@@ -244,7 +244,7 @@ fn unreachable(failed: &Failed) -> Finding {
 }
 
 /// What a storage does not take, and what to do. `pvesm set` replaces the whole list, hence one command for all.
-fn not_taken(storage: &StorageRow, missing: &[&str]) -> String {
+pub(crate) fn not_taken(storage: &StorageRow, missing: &[&str]) -> String {
     let (name, kind, lacks) = (&storage.name, &storage.technique, missing.join(" and "));
     let files = missing.iter().any(|content| *content != "images");
     if files && BLOCKS.contains(&kind.as_str()) {

@@ -74,6 +74,9 @@ pub fn pveum_script(version: &str, config: &Config) -> String {
         let propagate = u8::from(path != "/");
         lines.push(format!("pveum acl modify {path} --users {user} --roles {role} --propagate {propagate}"));
     }
+    lines.push("# So that all storages can be shown to choose from; what is chosen has its own role above.".to_owned());
+    lines.push("pveum role add Cairn-look --privs 'Datastore.Audit'".to_owned());
+    lines.push(format!("pveum acl modify /storage --users {user} --roles Cairn-look --propagate 1"));
     lines.push("# Put the secret that `token add` printed into the region's configuration.".to_owned());
     lines.join("\n") + "\n"
 }
@@ -113,6 +116,7 @@ mod tests {
             "pveum acl modify /sdn/zones/localnetwork/vmbr0 --users cairn@pve",
             "pveum acl modify / --users cairn@pve --roles Cairn-root --propagate 0",
             "Sys.AccessNetwork",
+            "pveum acl modify /storage --users cairn@pve --roles Cairn-look --propagate 1",
         ] {
             assert!(script.contains(part), "{part} is not in\n{script}");
         }

@@ -3,7 +3,10 @@
 use crate::rows::Columns as _;
 use crate::{Result, Tx};
 use model::ids::{HostId, RegionSlug, ServerId, SizeSlug, TeamId, VpcId, WorkflowId};
-use sqlx::Row as _;
+use model::states::GuestKind;
+use sqlx::{PgConnection, Row as _};
+use std::net::Ipv4Addr;
+use uuid::Uuid;
 
 /// What is written of it.
 #[derive(Clone, Debug)]
@@ -26,6 +29,8 @@ pub struct Adopted<'a> {
     pub memory_mib: i32,
     /// GB, as seen.
     pub disk_gb: i32,
+    /// What it is.
+    pub guest: GuestKind,
     /// The private network that it is counted to.
     pub vpc: VpcId,
     /// Power as seen.
@@ -38,10 +43,11 @@ pub struct Adopted<'a> {
 /// ours: all such servers share one that nobody can choose.
 pub async fn adopt(tx: &mut Tx, new: &Adopted<'_>) -> Result<()> {
     sqlx::query(
-        "INSERT INTO images (name, description, distribution, kind, status, source, min_disk_gb)
-         SELECT 'Adopted', 'The disk of a server that was made elsewhere', 'Unknown', 'base', 'retired', '\"snapshot\"', 0
-         WHERE NOT EXISTS (SELECT FROM images WHERE team_id IS NULL AND slug IS NULL AND name = 'Adopted')",
+        "INSERT INTO images (name, description, distribution, kind, status, source, min_disk_gb, guest)
+         SELECT 'Adopted', 'The disk of a server that was made elsewhere', 'Unknown', 'base', 'retired', '\"snapshot\"', 0, $1
+         WHERE NOT EXISTS (SELECT FROM images WHERE team_id IS NULL AND slug IS NULL AND name = 'Adopted' AND guest = $1)",
     )
+    .bind(new.guest.as_str())
     .execute(&mut **tx)
     .await?;
     sqlx::query(
@@ -49,7 +55,8 @@ pub async fn adopt(tx: &mut Tx, new: &Adopted<'_>) -> Result<()> {
              INSERT INTO servers (id, team_id, name, region, size, image_id, vpc_id, vcpus, memory_mib, disk_gb, wanted_power,
                                   public_networking, host_id, adopted, workflow_id)
              SELECT $12, $1, $2, $3, $4, i.id, $5, $6, $7, $8, CASE WHEN $9 THEN 'on' ELSE 'off' END, false, $10, true, $11
-             FROM images i WHERE i.team_id IS NULL AND i.slug IS NULL AND i.name = 'Adopted' ORDER BY i.id LIMIT 1
+             FROM images i WHERE i.team_id IS NULL AND i.slug IS NULL AND i.name = 'Adopted' AND i.guest = $13
+             ORDER BY i.id LIMIT 1
              RETURNING id
          ), reserved AS (
              INSERT INTO reservations (server_id, team_id, host_id, vcpus, memory_mib, disk_gb)
@@ -72,6 +79,7 @@ pub async fn adopt(tx: &mut Tx, new: &Adopted<'_>) -> Result<()> {
     .bind(new.host.0)
     .bind(new.workflow.0)
     .bind(new.id.0)
+    .bind(new.guest.as_str())
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -133,4 +141,83 @@ pub async fn home(tx: &mut Tx, region: &RegionSlug, team: TeamId) -> Result<Opti
         capabilities: row.try_get("capabilities")?,
         team_exists: row.try_get("team_exists")?,
     }))
+}
+
+/// What stands against giving an adopted server the addresses that it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unclaimed {
+    /// Another server of ours has this one.
+    Taken(Ipv4Addr, ServerId),
+    /// It has another address of this pool, and a server has one of each.
+    Second(Ipv4Addr, String),
+}
+
+/// The addresses that are written down for an adopted server: those of pools, and those of none.
+pub async fn known_addresses(connection: &mut PgConnection, server: ServerId) -> Result<Vec<Ipv4Addr>> {
+    let rows = sqlx::query(
+        "SELECT a.address FROM addresses a WHERE a.server_id = $1
+         UNION SELECT unnest(s.own_addresses) FROM servers s WHERE s.id = $1",
+    )
+    .bind(server.0)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| row.address("address")).collect()
+}
+
+/// Writes down the addresses that an adopted server has: one that a public pool of the region would give is claimed there,
+/// any other one is only noted. `Some`: what stands against it; the caller then gives up.
+pub async fn claim_addresses(
+    tx: &mut Tx,
+    region: &RegionSlug,
+    team: TeamId,
+    server: ServerId,
+    addresses: &[Ipv4Addr],
+) -> Result<Option<Unclaimed>> {
+    let mut noted = Vec::new();
+    for address in addresses {
+        let wanted = std::net::IpAddr::V4(*address);
+        let pool: Option<(Uuid, String)> = sqlx::query_as(
+            "SELECT id, name FROM address_pools
+             WHERE region = $1 AND vpc_id IS NULL AND $2 BETWEEN first AND last ORDER BY name LIMIT 1",
+        )
+        .bind(region.as_str())
+        .bind(wanted)
+        .fetch_optional(&mut **tx)
+        .await?;
+        let Some((pool, name)) = pool else {
+            noted.push(wanted);
+            continue;
+        };
+        let other: Option<std::net::IpAddr> =
+            sqlx::query_scalar("SELECT address FROM addresses WHERE server_id = $1 AND pool_id = $2 AND address <> $3")
+                .bind(server.0)
+                .bind(pool)
+                .bind(wanted)
+                .fetch_optional(&mut **tx)
+                .await?;
+        if other.is_some() {
+            return Ok(Some(Unclaimed::Second(*address, name)));
+        }
+        let owner: i32 = sqlx::query_scalar(
+            "INSERT INTO addresses AS a (pool_id, address, team_id, server_id, claimed_at) VALUES ($1, $2, $3, $4, now())
+             ON CONFLICT (pool_id, address) DO UPDATE SET server_id = coalesce(a.server_id, $4),
+                 team_id = coalesce(a.team_id, $3), claimed_at = coalesce(a.claimed_at, now())
+             RETURNING server_id",
+        )
+        .bind(pool)
+        .bind(wanted)
+        .bind(team.0)
+        .bind(server.0)
+        .fetch_one(&mut **tx)
+        .await?;
+        if owner != server.0 {
+            return Ok(Some(Unclaimed::Taken(*address, ServerId(owner))));
+        }
+    }
+    sqlx::query("UPDATE servers SET own_addresses = $2 WHERE id = $1")
+        .bind(server.0)
+        .bind(noted)
+        .execute(&mut **tx)
+        .await?;
+    Ok(None)
 }

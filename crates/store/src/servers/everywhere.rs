@@ -38,7 +38,7 @@ pub struct Placed {
     pub leaving: bool,
     /// Power as last seen.
     pub seen_power: Option<Power>,
-    /// Public address.
+    /// Public address; of an adopted server in none of our networks, the one that it came with.
     pub address: Option<Ipv4Addr>,
     /// When it was ordered.
     pub created_at: Timestamp,
@@ -63,8 +63,8 @@ pub async fn everywhere(store: &Store, narrow: &Where, limit: i64, offset: i64) 
         "SELECT s.id, s.name, s.team_id, t.name AS team_name, s.region, h.name AS host, s.size, s.vcpus, s.memory_mib,
                 s.disk_gb, s.answered_at IS NOT NULL AS answered, s.destroy_requested_at IS NOT NULL AS leaving,
                 s.seen_power, s.created_at,
-                (SELECT a.address FROM addresses a JOIN address_pools p ON p.id = a.pool_id
-                 WHERE a.server_id = s.id AND p.vpc_id IS NULL LIMIT 1) AS address
+                coalesce((SELECT a.address FROM addresses a JOIN address_pools p ON p.id = a.pool_id
+                          WHERE a.server_id = s.id AND p.vpc_id IS NULL LIMIT 1), s.own_addresses[1]) AS address
          FROM servers s JOIN teams t ON t.id = s.team_id LEFT JOIN hosts h ON h.id = s.host_id
          WHERE s.deleted_at IS NULL AND ($1::text IS NULL OR s.region = $1) AND ($2::uuid IS NULL OR s.host_id = $2)
            AND ($3::uuid IS NULL OR s.team_id = $3)

@@ -12,7 +12,7 @@ mod read;
 mod seen;
 mod watch;
 
-pub use adopt::{Adopted, Home, adopt, draw_id, fitting_size, home};
+pub use adopt::{Adopted, Home, Unclaimed, adopt, claim_addresses, draw_id, fitting_size, home, known_addresses};
 pub use backups::{BackedUp, backed_up, claim_backup};
 pub use changes::{
     Growth, Leaving, destroy, erase, ids_tagged, request_destroy, reserve_growth, set_backups, set_image, set_name,

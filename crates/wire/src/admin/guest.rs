@@ -99,6 +99,9 @@ pub struct GuestAdopt {
     /// The slug of the size under which it is counted and priced; absent: the smallest that is at least as big.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<String>,
+    /// Whether the team gets it although its quota has no room for it; absent: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_quota: Option<bool>,
 }
 
 objects!(GuestAdopt);

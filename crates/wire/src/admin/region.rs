@@ -1,6 +1,8 @@
 //! Regions as operators know them: one provider endpoint each, with what it takes to speak to it. A secret goes in and never
 //! comes out.
 
+use super::offers::Offers;
+use super::policy::{Healing, Overcommit, Placement};
 use crate::envelope::{Meta, PageLinks, list};
 use crate::strict::{objects, words};
 use crate::time::WireTime;
@@ -62,6 +64,12 @@ pub struct Region {
     pub vpc_range: String,
     /// How much of its hosts may be sold.
     pub overcommit: Overcommit,
+    /// Which of its hosts servers go to.
+    #[serde(default)]
+    pub placement: Placement,
+    /// What is put right there by itself.
+    #[serde(default)]
+    pub heal: Healing,
     /// Where its public addresses come from.
     pub pools: Vec<RegionPool>,
     /// How it was last reached.
@@ -126,30 +134,6 @@ pub struct RegionPool {
     pub last: Ipv4Addr,
     /// Addresses that are left to give.
     pub free: i64,
-}
-
-/// How much of a region's hosts may be sold, in percent of what they have.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-#[schema(as = AdminOvercommit)]
-#[serde(remote = "Self", expecting = "an object")]
-pub struct Overcommit {
-    /// Of their processors.
-    #[serde(default = "four_times")]
-    pub vcpus_percent: u32,
-    /// Of their memory.
-    #[serde(default = "once")]
-    pub memory_percent: u32,
-    /// Of their disk.
-    #[serde(default = "once")]
-    pub disk_percent: u32,
-}
-
-const fn four_times() -> u32 {
-    400
-}
-
-const fn once() -> u32 {
-    100
 }
 
 /// Addresses that are given to servers.
@@ -230,6 +214,12 @@ pub struct RegionCreate {
     /// How much of its hosts may be sold; absent: processors four times, memory and disk once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overcommit: Option<Overcommit>,
+    /// Which of its hosts servers go to; absent: to the emptiest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
+    /// What is put right there by itself; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heal: Option<Healing>,
     /// Where its public addresses come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pools: Option<Vec<Pool>>,
@@ -267,6 +257,12 @@ pub struct RegionUpdate {
     /// How much of its hosts may be sold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overcommit: Option<Overcommit>,
+    /// Which of its hosts servers go to; in place of what was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
+    /// What is put right there by itself; in place of what was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heal: Option<Healing>,
     /// Pools to add or, by their names, to make larger. None is taken away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pools: Option<Vec<Pool>>,
@@ -292,7 +288,7 @@ pub struct RegionProbe {
     pub fingerprints: Option<Vec<String>>,
 }
 
-objects!(Overcommit, Pool, RegionCreate, RegionProbe, RegionUpdate);
+objects!(Pool, RegionCreate, RegionProbe, RegionUpdate);
 
 /// Nothing that holds a secret prints it.
 macro_rules! print_without_secret {
@@ -324,6 +320,10 @@ pub struct RegionTest {
     pub passed: bool,
     /// Everything that was looked at, also what is well.
     pub findings: Vec<Finding>,
+    /// What there is to choose from; `null`: it could not be looked at, and the findings say why.
+    #[serde(default)]
+    #[schema(required)]
+    pub offers: Option<Offers>,
 }
 
 /// One thing that was looked at.

@@ -2,9 +2,10 @@
 //! newcomer needs to know on the way.
 
 use super::ask::Asker;
-use super::findings::{judge, tell, usable};
-use super::proxmox::{Cluster, Network, address, bridges, entry};
-use super::{below, certificate, get, secret};
+use super::findings::{judge, tell};
+use super::policy::Policy;
+use super::proxmox::{Cluster, Network, address, entry};
+use super::{below, certificate, choice, get, secret};
 use crate::client::Call;
 use crate::document::Document;
 use crate::failure::Result;
@@ -13,10 +14,7 @@ use crate::session::Session;
 use clap::{Args, ValueEnum};
 use reqwest::Url;
 use serde_json::{Map, Value};
-use wire::admin::{Finding, ProviderSetup, Region, RegionCreate, RegionProbe, RegionTest};
-
-/// The storage for downloads that every node has from its installation on.
-const USUAL_FILE_STORAGE: &str = "local";
+use wire::admin::{Finding, ProviderSetup, Region, RegionCreate, RegionProbe, RegionTest, Severity};
 
 /// Connect a cluster
 ///
@@ -56,6 +54,8 @@ pub(super) struct AddArguments {
     cluster: Cluster,
     #[command(flatten)]
     network: Network,
+    #[command(flatten)]
+    policy: Policy,
 }
 
 /// What can be connected.
@@ -108,14 +108,12 @@ pub(super) async fn run(mut arguments: AddArguments, session: &Session) -> Resul
     let mut settings = Map::from_iter([("entries".to_owned(), entries.iter().map(address).collect())]);
     arguments.cluster.write(&mut settings)?;
     let mut draft = Draft { provider: arguments.provider, settings, secret, fingerprints };
-    choose(&mut draft, &arguments.cluster, session, asker).await?;
+    choose(&mut draft, &mut arguments.cluster, session, asker).await?;
     if arguments.network.pool_range.is_none() {
         arguments.network.pool_range = public_range(session, asker)?;
     }
     let slug = slug(&arguments, &entries, asker)?;
-    session.progress.say(&format!("looking whether {slug} has everything ..."));
-    let test = draft.test(session).await?;
-    tell(&session.progress, &test);
+    let test = look(&draft, &arguments, &slug, session, asker).await?;
     if !arguments.anyway {
         judge(&test, &slug).map_err(|failure| failure.suggest("again when it is mended, or --anyway"))?;
     }
@@ -164,16 +162,12 @@ async fn trusted(cluster: &Cluster, entries: &[Url], session: &Session, asker: A
     Ok(trusted)
 }
 
-/// Shows a newcomer how to make the token. Its rights are for the storages and the bridge that are used and for nothing
-/// else, so those come first; what a token may not see cannot be listed to choose from.
+/// Shows a newcomer how to make the token: with rights for what the flags name, or what is usual, and with sight of what
+/// else there is to choose from.
 async fn prepare(arguments: &mut AddArguments, session: &Session, asker: Asker) -> Result<()> {
     const FLAG: &str = "--token-id USER@REALM!NAME; cairn admin region add proxmox --setup prints how to make one";
-    let cluster = &mut arguments.cluster;
     let questions = [
-        (&mut cluster.token_id, "Name of the token (user@realm!name)", "cairn@pve!cairn"),
-        (&mut cluster.storage, "Storage for servers' disks", "local-lvm"),
-        (&mut cluster.file_storage, "Storage for downloaded images", USUAL_FILE_STORAGE),
-        (&mut cluster.bridge, "Bridge of the public network", "vmbr0"),
+        (&mut arguments.cluster.token_id, "Name of the token (user@realm!name)", "cairn@pve!cairn"),
         (&mut arguments.pve_version, "Version of Proxmox VE, as `pveversion` says it", "9.0"),
     ];
     for (answer, question, usual) in questions {
@@ -183,10 +177,12 @@ async fn prepare(arguments: &mut AddArguments, session: &Session, asker: Asker) 
     }
     session
         .progress
-        .say("This makes the token, with the rights that are needed for these and no others. Read it, run it as");
-    session
-        .progress
-        .say("root on any node, and note the secret that it prints; where the token is there already, go on.");
+        .say("This makes the token, with the rights that are needed and no others. Read it, run it as root on");
+    session.progress.say("any node, and note the secret that it prints; where the token is there already, go on.");
+    show_setup(arguments, session).await
+}
+
+async fn show_setup(arguments: &AddArguments, session: &Session) -> Result<()> {
     session.progress.say("");
     for line in setup(arguments, session).await?.value.script.lines() {
         session.progress.say(&format!("    {line}"));
@@ -196,56 +192,59 @@ async fn prepare(arguments: &mut AddArguments, session: &Session, asker: Asker) 
 }
 
 /// Chooses what no flag says from what the cluster has.
-async fn choose(draft: &mut Draft, cluster: &Cluster, session: &Session, asker: Asker) -> Result<()> {
-    if cluster.storage.is_some() && cluster.file_storage.is_some() && cluster.bridge.is_some() {
+async fn choose(draft: &mut Draft, cluster: &mut Cluster, session: &Session, asker: Asker) -> Result<()> {
+    let all = cluster.storage.is_some() && cluster.file_storage.is_some() && cluster.bridge.is_some();
+    if all {
         return Ok(());
     }
     session.progress.say("looking at what the cluster has ...");
     let seen = draft.test(session).await?;
-    let reached = |finding: &Finding| finding.subject.starts_with("storage ") || finding.subject.starts_with("bridge ");
-    if !seen.passed && !seen.findings.iter().any(reached) {
+    let Some(offers) = &seen.offers else {
         // It was not even let in: there is nothing to choose from before that is mended.
         tell(&session.progress, &seen);
-        return judge(&seen, "the cluster");
+        judge(&seen, "the cluster")?;
+        return Ok(());
+    };
+    if let Some(version) = &offers.version {
+        session.progress.say(&format!("{version}, {} hosts", offers.hosts.len()));
     }
-    let choice = Choice { asker, seen: &seen };
     if cluster.storage.is_none() {
-        let chosen = choice.of("storage", "Storage for servers' disks", "local-lvm", "--storage STORAGE")?;
-        chosen.map(|chosen| draft.settings.insert("storage".to_owned(), chosen.into()));
+        cluster.storage = Some(choice::disks(asker, offers)?);
     }
     if cluster.file_storage.is_none() {
-        let question = "Storage for downloaded images";
-        let chosen = choice.of("storage", question, USUAL_FILE_STORAGE, "--file-storage STORAGE")?;
-        chosen.map(|chosen| draft.settings.insert("file_storage".to_owned(), chosen.into()));
+        cluster.file_storage = Some(choice::images(asker, offers)?);
     }
     if cluster.bridge.is_none() {
-        let chosen = choice.of("bridge", "Bridge of the public network", "vmbr0", "--bridge BRIDGE")?;
-        chosen.map(|chosen| draft.settings.insert("bridges".to_owned(), bridges(&chosen, cluster.vlan)));
+        cluster.bridge = Some(choice::bridge(asker, offers)?);
     }
-    Ok(())
+    if cluster.private_zone.is_none() {
+        cluster.private_zone = choice::zone(asker, offers)?;
+    }
+    cluster.write(&mut draft.settings)
 }
 
-/// What there is to choose from, and who chooses.
-struct Choice<'a> {
+/// Looks whether everything is there. Where only rights for what was chosen are missing and somebody is there, they are
+/// shown how to give them, and it is looked again.
+async fn look(
+    draft: &Draft,
+    arguments: &AddArguments,
+    slug: &str,
+    session: &Session,
     asker: Asker,
-    seen: &'a RegionTest,
-}
-
-impl Choice<'_> {
-    /// One of what the cluster has of this kind. `usual` is what every cluster has from its installation on, and what is
-    /// used where nobody is there to ask and nothing speaks against it (`None`).
-    fn of(&self, kind: &str, question: &str, usual: &str, flag: &str) -> Result<Option<String>> {
-        let there = usable(self.seen, kind);
-        if there.is_empty() {
-            return match self.asker.is_there() {
-                false if self.seen.passed => Ok(None),
-                _ => self.asker.line(question, Some(usual), flag).map(Some),
-            };
+) -> Result<RegionTest> {
+    loop {
+        session.progress.say(&format!("looking whether {slug} has everything ..."));
+        let test = draft.test(session).await?;
+        tell(&session.progress, &test);
+        let lacks = |finding: &&Finding| finding.severity == Severity::Error && finding.subject == "privileges";
+        if test.passed || !asker.is_there() || !test.findings.iter().any(|finding| lacks(&finding)) {
+            return Ok(test);
         }
-        let usual = there.iter().find(|name| *name == usual).map(String::as_str);
-        match usual {
-            Some(usual) if !self.asker.is_there() => Ok(Some(usual.to_owned())),
-            usual => self.asker.choose(question, &there, usual, flag).map(Some),
+        session.progress.say("This gives the token the rights for what was chosen; run it as root on any node.");
+        show_setup(arguments, session).await?;
+        let answer = asker.line("Look again? (yes or no)", Some("yes"), "--anyway")?;
+        if !matches!(answer.to_lowercase().as_str(), "y" | "yes") {
+            return Ok(test);
         }
     }
 }
@@ -293,7 +292,7 @@ async fn create(
     available: bool,
     session: &Session,
 ) -> Result<Document<Region>> {
-    let AddArguments { name, vpc_range, network, .. } = arguments;
+    let AddArguments { name, vpc_range, network, policy, .. } = arguments;
     let body = RegionCreate {
         slug: slug.clone(),
         name,
@@ -306,7 +305,9 @@ async fn create(
         pools: network.pools(),
         resolvers: Some(network.resolvers).filter(|resolvers| !resolvers.is_empty()),
         vpc_range,
-        overcommit: None,
+        overcommit: policy.overcommit(None),
+        placement: policy.placement(None),
+        heal: policy.heal(None),
     };
     let made = session.client.one::<Region>(&Call::post(&below(&[&"regions"]), &body)?, "region").await;
     let made = made.map_err(|failure| failure.during(format!("cannot connect {slug}")))?;

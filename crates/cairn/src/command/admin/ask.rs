@@ -3,6 +3,17 @@
 use crate::failure::{Ending, Failure, Result};
 use std::io::{IsTerminal, Write};
 
+/// Something to choose.
+#[derive(Clone, Debug)]
+pub(super) struct Offer {
+    /// Its name, which is the answer.
+    pub(super) name: String,
+    /// What is worth knowing about it.
+    pub(super) label: String,
+    /// Why it cannot be chosen, and what to do; `None`: it can.
+    pub(super) hindrance: Option<String>,
+}
+
 /// The person at the keyboard, if there is one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asker {
@@ -13,6 +24,12 @@ impl Asker {
     /// Looks whether somebody is there.
     pub(super) fn look() -> Self {
         Self { there: std::io::stdin().is_terminal() }
+    }
+
+    /// Nobody.
+    #[cfg(test)]
+    pub(super) const fn nobody() -> Self {
+        Self { there: false }
     }
 
     /// Whether somebody is there.
@@ -45,24 +62,38 @@ impl Asker {
         Ok(Some(answer.trim().to_owned()).filter(|answer| !answer.is_empty()))
     }
 
-    /// Asks for one of these, by name or by number. The only one there is needs no asking.
-    pub(super) fn choose(self, question: &str, among: &[String], usual: Option<&str>, flag: &str) -> Result<String> {
-        if let [only] = among {
-            return Ok(only.clone());
-        }
+    /// Says something beside a question.
+    pub(super) fn tell(self, sentence: &str) -> Result<()> {
+        say(&format!("{sentence}\n"))
+    }
+
+    /// Asks for one of these, by name or by number; an empty answer is the usual one. One that cannot be used is told with
+    /// what to do about it.
+    pub(super) fn choose(self, question: &str, among: &[Offer], usual: Option<&str>, flag: &str) -> Result<String> {
         if !self.there {
-            return Err(Failure::usage(format!("{question}: {}", among.join(", "))).suggest(flag));
+            let usable = among.iter().filter(|offer| offer.hindrance.is_none());
+            let names: Vec<&str> = usable.map(|offer| offer.name.as_str()).collect();
+            let hindrances: Vec<&str> = among.iter().filter_map(|offer| offer.hindrance.as_deref()).collect();
+            let what = if names.is_empty() { hindrances.join("; ") } else { names.join(", ") };
+            return Err(Failure::usage(format!("{question}: {what}")).suggest(flag));
         }
+        self.tell(question)?;
         for (index, one) in among.iter().enumerate() {
-            say(&format!("  {}  {one}\n", index + 1))?;
+            let mark = if one.hindrance.is_some() { "  (not yet)" } else { "" };
+            self.tell(&format!("  {}  {}  {}{mark}", index + 1, one.name, one.label))?;
         }
         loop {
-            let answer = self.line(question, usual, flag)?;
+            let answer = self.line("Number or name", usual, flag)?;
             let by_number = answer.parse::<usize>().ok().and_then(|number| among.get(number.checked_sub(1)?));
-            match by_number.or_else(|| among.iter().find(|one| **one == answer)) {
-                Some(one) => return Ok(one.clone()),
-                None if among.is_empty() => return Ok(answer),
-                None => say(&format!("`{answer}` is none of them.\n"))?,
+            match by_number.or_else(|| among.iter().find(|one| one.name == answer)) {
+                Some(Offer { name, hindrance: None, .. }) => return Ok(name.clone()),
+                Some(Offer { hindrance: Some(hindrance), .. }) => {
+                    self.tell(&format!("{hindrance}. Choose another one, or begin again when that is done."))?;
+                }
+                None => self.tell(&format!(
+                    "`{answer}` is none of them: write a number from 1 to {}, or a name.",
+                    among.len()
+                ))?,
             }
         }
     }

@@ -54,13 +54,3 @@ pub(super) fn judge(test: &RegionTest, region: &str) -> Result<()> {
     let sentence = format!("{region} cannot carry servers before this is mended: {}", subjects.join(", "));
     Err(Failure::new(Ending::Refused, sentence))
 }
-
-/// The names of what was looked at under this word (`storage`, `bridge`) and could be used.
-pub(super) fn usable(test: &RegionTest, kind: &str) -> Vec<String> {
-    let of_kind = test.findings.iter().filter(|finding| finding.severity != Severity::Error);
-    let named = of_kind.filter_map(|finding| finding.subject.strip_prefix(kind)?.strip_prefix(' '));
-    let mut names: Vec<String> = named.map(str::to_owned).collect();
-    names.sort();
-    names.dedup();
-    names
-}

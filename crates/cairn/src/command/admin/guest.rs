@@ -1,14 +1,13 @@
 //! `cairn admin guest`: guests that are not ours, and taking them over.
 
 use super::things::InRegion;
-use super::{below, get};
+use super::{below, get, team};
 use crate::client::Call;
 use crate::command::confirmation::Confirmation;
 use crate::failure::Result;
 use crate::print::Shown;
 use crate::session::Session;
 use clap::{Args, Subcommand};
-use uuid::Uuid;
 use wire::admin::{AdoptedGuest, Guest, GuestAdopt, GuestKind, GuestPower};
 
 /// What can be done with guests that are not ours.
@@ -28,21 +27,20 @@ pub(super) struct AdoptArguments {
     /// The region that it is in
     #[arg(long, value_name = "SLUG")]
     region: String,
-    /// The team whose server it becomes, by id
-    #[arg(long, value_name = "ID", value_parser = team)]
-    team: Uuid,
+    /// The team whose server it becomes, by id or by a name that only one has
+    #[arg(long, value_name = "TEAM")]
+    team: String,
     /// What the server is called; as the guest is called there if not given
     #[arg(long)]
     name: Option<String>,
     /// The size under which it is counted; the smallest that is at least as big if not given
     #[arg(long, value_name = "SLUG")]
     size: Option<String>,
+    /// Give it to the team although its quota has no room for it
+    #[arg(long)]
+    over_quota: bool,
     #[command(flatten)]
     confirmation: Confirmation,
-}
-
-fn team(text: &str) -> std::result::Result<Uuid, String> {
-    text.parse().map_err(|_| "a team's id is a UUID; `cairn account` shows it to the team".to_owned())
 }
 
 impl Shown for Guest {
@@ -99,14 +97,19 @@ pub(super) async fn run(command: GuestCommand, session: &Session) -> Result<()> 
             session.printer.many(&session.client.list::<Guest>(&call, "guests").await?)
         }
         GuestCommand::Adopt(arguments) => {
-            let AdoptArguments { guest, region, team, name, size, confirmation } = arguments;
+            let AdoptArguments { guest, region, team, name, size, over_quota, confirmation } = arguments;
             confirmation.ask(&format!("Make guest {guest} of {region} a server of team {team}, which pays for it?"))?;
-            let body = GuestAdopt { region: region.clone(), guest: guest.clone(), team_id: team, name, size };
+            let team_id = team::find(session, &team).await?;
+            let over_quota = over_quota.then_some(true);
+            let body = GuestAdopt { region: region.clone(), guest: guest.clone(), team_id, name, size, over_quota };
             let call = Call::post(&below(&[&"guests", &"adopt"]), &body)?;
             let adopted = session.client.whole::<AdoptedGuest>(&call).await;
-            session
-                .printer
-                .one(&adopted.map_err(|failure| failure.during(format!("cannot adopt {guest} of {region}")))?)
+            let adopted = adopted.map_err(|failure| failure.during(format!("cannot adopt {guest} of {region}")))?;
+            session.progress.say(&format!(
+                "{guest} is being taken over; cairn admin server list --region {region} shows it, and an alert says if it \
+                 could not be"
+            ));
+            session.printer.one(&adopted)
         }
     }
 }

@@ -37,6 +37,9 @@ pub(super) struct Cluster {
     /// The VLAN of the public network on that bridge
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=4094))]
     pub(super) vlan: Option<u16>,
+    /// The SDN zone in which teams have networks of their own; without one there are none
+    #[arg(long, value_name = "ZONE")]
+    pub(super) private_zone: Option<String>,
     /// Another setting of the provider, as JSON or as a word; `null` takes it back; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(super) more: Vec<String>,
@@ -111,6 +114,7 @@ impl Cluster {
         put("token_id", self.token_id.clone().map(Value::from));
         put("storage", self.storage.clone().map(Value::from));
         put("file_storage", self.file_storage.clone().map(Value::from));
+        put("private_zone", self.private_zone.clone().map(Value::from));
         put("bridges", self.bridge.as_deref().map(|bridge| bridges(bridge, self.vlan)));
         for text in &self.more {
             let (key, value) = setting(text)?;

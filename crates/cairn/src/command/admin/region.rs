@@ -2,6 +2,7 @@
 
 use super::add::{self, AddArguments};
 use super::findings::judge;
+use super::policy::{self, Policy};
 use super::proxmox::{Cluster, Network, address, entry};
 use super::things::yes;
 use super::{below, get, secret};
@@ -12,7 +13,7 @@ use crate::failure::{Ending, Failure, Result};
 use crate::print::Shown;
 use crate::session::Session;
 use clap::{Args, Subcommand};
-use wire::admin::{ConnectionState, Overcommit, Region, RegionTest, RegionUpdate};
+use wire::admin::{ConnectionState, Region, RegionTest, RegionUpdate};
 
 /// What can be done with regions.
 #[derive(Debug, Subcommand)]
@@ -58,19 +59,12 @@ pub(super) struct EditArguments {
     /// An address of the cluster, in place of those that are known; may be repeated
     #[arg(long = "entry", value_name = "URL")]
     entries: Vec<String>,
-    /// How much of the hosts' processors is sold, in percent
-    #[arg(long, value_name = "PERCENT")]
-    overcommit_vcpus: Option<u32>,
-    /// How much of the hosts' memory is sold, in percent
-    #[arg(long, value_name = "PERCENT")]
-    overcommit_memory: Option<u32>,
-    /// How much of the hosts' disk is sold, in percent
-    #[arg(long, value_name = "PERCENT")]
-    overcommit_disk: Option<u32>,
     #[command(flatten)]
     cluster: Cluster,
     #[command(flatten)]
     network: Network,
+    #[command(flatten)]
+    policy: Policy,
 }
 
 impl Shown for Region {
@@ -96,7 +90,6 @@ impl Shown for Region {
 
     fn details(&self) -> Vec<(&'static str, String)> {
         let mut lines: Vec<_> = Self::COLUMNS.iter().copied().zip(self.row()).collect();
-        let sold = &self.overcommit;
         let settings: Vec<_> = self.settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
         let pools: Vec<_> = self
             .pools
@@ -114,14 +107,8 @@ impl Shown for Region {
             ("RESOLVERS", self.resolvers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
             ("TEAM NETWORKS", self.vpc_range.clone()),
             ("POOLS", pools.join("\n")),
-            (
-                "SOLD",
-                format!(
-                    "vCPUs {} %, memory {} %, disk {} %",
-                    sold.vcpus_percent, sold.memory_percent, sold.disk_percent
-                ),
-            ),
         ]);
+        lines.extend(policy::lines(self));
         lines
     }
 }
@@ -190,7 +177,9 @@ async fn edit(arguments: EditArguments, session: &Session) -> Result<()> {
         available: arguments.available,
         features: None,
         resolvers: Some(arguments.network.resolvers.clone()).filter(|resolvers| !resolvers.is_empty()),
-        overcommit: overcommit(&arguments, region.overcommit),
+        overcommit: arguments.policy.overcommit(Some(&region)),
+        placement: arguments.policy.placement(Some(&region)),
+        heal: arguments.policy.heal(Some(&region)),
         pools: arguments.network.pools(),
     };
     if update == RegionUpdate::default() {
@@ -203,13 +192,4 @@ async fn edit(arguments: EditArguments, session: &Session) -> Result<()> {
         session.progress.say(&format!("cairn admin region test {} looks whether that works", region.slug));
     }
     session.printer.one(&changed)
-}
-
-fn overcommit(arguments: &EditArguments, now: Overcommit) -> Option<Overcommit> {
-    let wanted = Overcommit {
-        vcpus_percent: arguments.overcommit_vcpus.unwrap_or(now.vcpus_percent),
-        memory_percent: arguments.overcommit_memory.unwrap_or(now.memory_percent),
-        disk_percent: arguments.overcommit_disk.unwrap_or(now.disk_percent),
-    };
-    (wanted != now).then_some(wanted)
 }
