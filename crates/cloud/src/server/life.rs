@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use model::ids::{HostId, ServerId};
 use model::placement::{self, Placement};
 use model::refusal::Code;
-use provider::{Guest, GuestPower, NetworkKind, NetworkSpec, PowerWish};
+use provider::{FaultKind, Guest, GuestPower, NetworkKind, NetworkSpec, PowerWish};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 use store::addresses::Claimed;
 use store::servers::Work;
@@ -59,19 +60,37 @@ pub fn definition() -> Definition<Site> {
     .firm_after::<Answer>()
 }
 
-async fn work(cx: &Site, run: &Run<Site>) -> Result<Work, Fault> {
-    cx.server(run.input::<Life>()?.server).await
+/// The server's row, read once for all steps that run in one go.
+async fn work(cx: &Site, run: &mut Run<Site>) -> Result<Arc<Work>, Fault> {
+    if let Some(known) = run.kept::<Work>() {
+        return Ok(known);
+    }
+    let work = cx.server(run.input::<Life>()?.server).await?;
+    Ok(run.keep(work))
 }
 
 /// The same as the step's transaction sees it.
-async fn work_within(run: &mut Run<Site>) -> Result<Work, Fault> {
+async fn work_within(run: &mut Run<Site>) -> Result<Arc<Work>, Fault> {
+    if let Some(known) = run.kept::<Work>() {
+        return Ok(known);
+    }
     let server = run.input::<Life>()?.server;
-    site::server_within(run.tx().await?, server).await
+    let work = site::server_within(run.tx().await?, server).await?;
+    Ok(run.keep(work))
 }
 
-async fn claimed(cx: &Site, server: ServerId) -> Result<Vec<Claimed>, Fault> {
+/// A server's addresses.
+struct Owned(Vec<Claimed>);
+
+/// The server's addresses, read once like its row.
+async fn claimed(cx: &Site, run: &mut Run<Site>) -> Result<Arc<Owned>, Fault> {
+    if let Some(known) = run.kept::<Owned>() {
+        return Ok(known);
+    }
+    let server = run.input::<Life>()?.server;
     let mut connection = cx.store.connection().await?;
-    Ok(store::addresses::of(&mut connection, &[server]).await?)
+    let addresses = store::addresses::of(&mut connection, &[server]).await?;
+    Ok(run.keep(Owned(addresses)))
 }
 
 /// Reserves room on a host.
@@ -100,17 +119,19 @@ impl Step<Site> for Place {
 
     async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<Placed>, Fault> {
         let work = work_within(run).await?;
-        if let Some((host, name)) = work.host {
+        if let Some((host, name)) = work.host.clone() {
             return Ok(Outcome::done(Placed { host, name }));
         }
         let numbers = cx.provider(&work.region)?.capabilities().guest_numbers;
         let tx = run.tx().await?;
-        if let Some(range) = numbers
-            && store::guest_numbers::claim(tx, &work.region, work.id, range).await?.is_none()
-        {
-            tracing::error!(server = %work.id, ?range, "every guest number of the region's range is taken");
-            let refusal = Placement::refusal();
-            return Ok(Outcome::refuse(refusal.code.as_str(), refusal.message));
+        let mut guest_number = work.guest_number;
+        if let Some(range) = numbers {
+            guest_number = store::guest_numbers::claim(tx, &work.region, work.id, range).await?;
+            if guest_number.is_none() {
+                tracing::error!(server = %work.id, ?range, "every guest number of the region's range is taken");
+                let refusal = Placement::refusal();
+                return Ok(Outcome::refuse(refusal.code.as_str(), refusal.message));
+            }
         }
         let candidates = store::servers::candidates(tx, &work.region, work.id).await?;
         if candidates.is_empty() {
@@ -125,7 +146,9 @@ impl Step<Site> for Place {
         for choice in &placement.ranked {
             if store::servers::place(tx, work.id, choice.host).await? {
                 let name = candidates.iter().find(|host| host.id == choice.host).map(|host| host.name.clone());
-                return Ok(Outcome::done(Placed { host: choice.host, name: name.unwrap_or_default() }));
+                let name = name.unwrap_or_default();
+                run.keep(Work { host: Some((choice.host, name.clone())), guest_number, ..Work::clone(&work) });
+                return Ok(Outcome::done(Placed { host: choice.host, name }));
             }
         }
         for (host, reason) in &placement.rejected {
@@ -136,7 +159,7 @@ impl Step<Site> for Place {
     }
 
     async fn unmake(&self, _cx: &Site, run: &mut Run<Site>, _memo: Option<Placed>) -> Result<Outcome<()>, Fault> {
-        let server = work_within(run).await?.id;
+        let server = run.input::<Life>()?.server;
         let tx = run.tx().await?;
         store::servers::unplace(tx, server).await?;
         // The request has claimed them; where no host was found, no later step was reached that would give them back.
@@ -174,19 +197,18 @@ impl Step<Site> for ClaimAddresses {
             return Ok(Outcome::done(Addresses { addresses: Vec::new() })); // it has those that it came with
         }
         let tx = run.tx().await?;
-        let pools = store::networks::pools_of(tx, work.id).await?;
-        if store::addresses::claim(tx, work.team, &[work.id], &pools).await? > 0 {
+        let Some(owned) = store::addresses::owned(tx, work.team, work.id).await? else {
             return Ok(Outcome::refuse(
                 Code::AddressesExhausted.as_str(),
                 format!("Region {} has no free address left. Ask your operator to add a range.", work.region),
             ));
-        }
-        let addresses = store::addresses::of(tx, &[work.id]).await?.iter().map(|claimed| claimed.address).collect();
-        Ok(Outcome::done(Addresses { addresses }))
+        };
+        let owned = run.keep(Owned(owned));
+        Ok(Outcome::done(Addresses { addresses: owned.0.iter().map(|claimed| claimed.address).collect() }))
     }
 
     async fn unmake(&self, _cx: &Site, run: &mut Run<Site>, _memo: Option<Addresses>) -> Result<Outcome<()>, Fault> {
-        let server = work_within(run).await?.id;
+        let server = run.input::<Life>()?.server;
         store::addresses::release(run.tx().await?, server).await?;
         Ok(Outcome::done(()))
     }
@@ -271,8 +293,8 @@ impl Step<Site> for ConnectNetworks {
 
     async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
         let work = work(cx, run).await?;
-        let claimed = claimed(cx, work.id).await?;
-        Ok(match ensure_networks(cx, &work, &claimed).await? {
+        let claimed = claimed(cx, run).await?;
+        Ok(match ensure_networks(cx, &work, &claimed.0).await? {
             Ok(()) => Outcome::done(()),
             Err(refusal) => refusal,
         })
@@ -282,7 +304,7 @@ impl Step<Site> for ConnectNetworks {
         let work = work(cx, run).await?;
         let Some(guest) = cx.guest(&work) else { return Ok(Outcome::done(())) };
         let provider = cx.provider(&work.region)?;
-        let claimed = site::attached(cx, &work, &claimed(cx, work.id).await?)?;
+        let claimed = site::attached(cx, &work, &claimed(cx, run).await?.0)?;
         for interface in super::seed::interfaces(cx.installation, work.id, &claimed) {
             provider.delete_network(&guest.host, &interface.network).await.map_err(site::fault)?;
         }
@@ -321,8 +343,8 @@ impl Step<Site> for CreateGuest {
         if let Some(failure) = site::failed(run.followed()) {
             tracing::warn!(server = %work.id, detail = %failure.detail, "making the guest failed; trying again");
         }
-        let addresses = claimed(cx, work.id).await?;
-        let spec = site::guest_spec(cx, &work, &addresses, work.image, &work.incarnation)?;
+        let addresses = claimed(cx, run).await?;
+        let spec = site::guest_spec(cx, &work, &addresses.0, work.image, &work.incarnation)?;
         let answer = provider.create_guest(&guest, &spec).await;
         let sentence = "The provider would not make this server. Ask your operator to look at the log.";
         Ok(match site::settle(answer, Code::ProviderRefused, sentence)? {
@@ -384,15 +406,22 @@ impl Step<Site> for Start {
 
     async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
         let work = work(cx, run).await?;
-        if work.adopted {
-            return Ok(Outcome::done(())); // its power stays as it was found
+        if work.adopted || site::succeeded(run.followed()) {
+            return Ok(Outcome::done(())); // its power stays as it was found; whether it runs is the next step's to see
         }
-        super::power::ensure_running(cx, run, &work).await
+        let claimed = claimed(cx, run).await?;
+        if let Err(refusal) = ensure_networks(cx, &work, &claimed.0).await? {
+            return Ok(refusal);
+        }
+        switch_on(cx, &work).await
     }
 
     async fn unmake(&self, cx: &Site, run: &mut Run<Site>, _memo: Option<()>) -> Result<Outcome<()>, Fault> {
         let work = work(cx, run).await?;
         let Some(guest) = cx.guest(&work).filter(|_| !untouchable(&work)) else { return Ok(Outcome::done(())) };
+        if site::succeeded(run.followed()) {
+            return Ok(Outcome::done(())); // one that was started again is stopped before it is deleted
+        }
         let provider = cx.provider(&work.region)?;
         match provider.find_guest(&guest).await.map_err(site::fault)? {
             Guest::Ours(seen) if seen.power == GuestPower::Running => {
@@ -403,31 +432,52 @@ impl Step<Site> for Start {
     }
 }
 
+/// Asks for the guest to run: the call looks by itself first.
+async fn switch_on(cx: &Site, work: &Work) -> Result<Outcome<()>, Fault> {
+    let guest = cx.placed_guest(work)?;
+    let answer = cx.provider(&work.region)?.power(&guest, PowerWish::On).await;
+    if answer.as_ref().is_err_and(|no| no.kind == FaultKind::Refused)
+        && let Err(missing) = super::power::look(cx, work).await?
+    {
+        return Ok(missing);
+    }
+    let sentence = "The provider would not start the server. Ask your operator to look at the log.";
+    Ok(match site::settle(answer, Code::ProviderRefused, sentence)? {
+        Ok(begun) => site::follow(begun, ()),
+        Err(refusal) => refusal,
+    })
+}
+
 /// Waits until the guest is seen running. From here on the server is its tenant's, and nothing is unwound by itself.
 pub struct Answer;
+
+/// How long a guest that was started and does not run is left alone.
+const STARTING: Duration = Duration::from_millis(500);
 
 #[async_trait]
 impl Step<Site> for Answer {
     type Memo = ();
     const NAME: &'static str = "answer";
+    const WEIGHT: Weight = Weight::Light;
 
     async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
         let work = work(cx, run).await?;
         let guest = cx.placed_guest(&work)?;
+        let wait = || Outcome::wait_for("the guest, which was started and is not seen running yet", STARTING);
         match cx.provider(&work.region)?.find_guest(&guest).await.map_err(site::fault)? {
             Guest::Ours(seen) if seen.power == GuestPower::Running || work.adopted => {
                 if let Err(refusal) = keep_available(cx, &work, &guest).await? {
                     return Ok(refusal);
                 }
-                let tx = run.tx().await?;
-                observe::saw(tx, work.id, &seen).await?;
-                store::servers::set_answered(tx, work.id).await?;
+                observe::answered(run.tx().await?, &work, &seen).await?;
                 Ok(Outcome::done(()))
             }
-            Guest::Ours(_) | Guest::Forming | Guest::Unfinished => Ok(Outcome::wait_for(
-                "the guest, which was started and is not seen running yet",
-                Duration::from_millis(500),
-            )),
+            // It stopped again, or its start came to nothing.
+            Guest::Ours(_) if run.attempt().is_multiple_of(2) => match switch_on(cx, &work).await? {
+                Outcome::Done(()) => Ok(wait()),
+                begun => Ok(begun),
+            },
+            Guest::Ours(_) | Guest::Forming | Guest::Unfinished => Ok(wait()),
             Guest::Absent | Guest::Foreign(_) => Ok(Outcome::refuse(
                 Code::GuestLost.as_str(),
                 "The server was made and then removed at the provider by someone else. Order it again.",
@@ -468,7 +518,7 @@ impl Step<Site> for Meter {
     }
 
     async fn unmake(&self, _cx: &Site, run: &mut Run<Site>, _memo: Option<()>) -> Result<Outcome<()>, Fault> {
-        let server = work_within(run).await?.id;
+        let server = run.input::<Life>()?.server;
         store::usage::close(run.tx().await?, &super::urn(server), "server").await?;
         Ok(Outcome::done(()))
     }
