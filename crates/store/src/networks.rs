@@ -4,6 +4,7 @@ use crate::servers::Vpc;
 use crate::{Result, Tx};
 use ipnet::Ipv4Net;
 use model::ids::{RegionSlug, ServerId, TeamId, VpcId};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 /// The team's default VPC of a region, made at the first server there.
@@ -54,4 +55,19 @@ pub async fn pools_of(tx: &mut Tx, server: ServerId) -> Result<Vec<Uuid>> {
     .bind(server.0)
     .fetch_all(&mut **tx)
     .await?)
+}
+
+/// The VPCs of a server in which another one stays: it has an address there, and nobody has asked to destroy it.
+pub async fn stayed_in(connection: &mut PgConnection, server: ServerId) -> Result<Vec<VpcId>> {
+    let vpcs: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT DISTINCT p.vpc_id FROM addresses a
+         JOIN address_pools p ON p.id = a.pool_id AND p.vpc_id IS NOT NULL
+         JOIN addresses o ON o.pool_id = a.pool_id AND o.server_id <> a.server_id
+         JOIN servers s ON s.id = o.server_id AND s.deleted_at IS NULL AND s.destroy_requested_at IS NULL
+         WHERE a.server_id = $1",
+    )
+    .bind(server.0)
+    .fetch_all(connection)
+    .await?;
+    Ok(vpcs.into_iter().map(VpcId).collect())
 }

@@ -304,7 +304,10 @@ impl Step<Site> for ConnectNetworks {
         let work = work(cx, run).await?;
         let Some(guest) = cx.guest(&work) else { return Ok(Outcome::done(())) };
         let provider = cx.provider(&work.region)?;
-        let claimed = site::attached(cx, &work, &claimed(cx, run).await?.0)?;
+        let mut claimed = site::attached(cx, &work, &claimed(cx, run).await?.0)?;
+        // A server that is just being made is not at the provider yet, and its network would go before it comes.
+        let stayed_in = store::networks::stayed_in(&mut *cx.store.connection().await?, work.id).await?;
+        claimed.retain(|claimed| claimed.vpc.is_none_or(|vpc| !stayed_in.contains(&vpc)));
         for interface in super::seed::interfaces(cx.installation, work.id, &claimed) {
             provider.delete_network(&guest.host, &interface.network).await.map_err(site::fault)?;
         }

@@ -4,6 +4,7 @@
 use crate::calls::{
     DeleteSdnLock, DeleteVnet, GetNodeZones, GetVnets, GetZones, PostSdnLock, PostSdnRollback, PostVnet, PutSdn,
 };
+use crate::cluster::GuestRow;
 use crate::errors::{Failed, Said};
 use crate::mark;
 use crate::region::Region;
@@ -19,6 +20,8 @@ use std::time::{Duration, Instant};
 const BELIEVED: Duration = Duration::from_secs(60);
 /// Nobody holds the lock for longer than so many times what a task may be unknown: an edit and its application.
 const HELD: u32 = 12;
+/// Whoever has the lock for longer than so many times that, at every try of ours, has died with it.
+const FORGOTTEN: u32 = 30;
 const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 
 /// What this process knows of the cluster's networks.
@@ -28,6 +31,8 @@ pub(crate) struct Known {
     seen: HashMap<String, Instant>,
     /// The cluster's lock, as far as it may be ours. It has no expiry: nobody else gives it back.
     lock: Option<Held>,
+    /// Since when the lock was somebody else's at every try.
+    in_the_way: Option<Instant>,
 }
 
 /// A lock that may be ours.
@@ -91,7 +96,10 @@ impl Region {
         let name = vnet(self.config.installation, vpc);
         let tag = mark::network_tag(&name);
         let mut known = self.networks.lock().await;
-        if self.cluster().await?.guests.values().any(|row| row.tags.contains(&tag)) {
+        // A copy of a guest's disk has the guest's tags until it is finished, and needs no network.
+        let (first, last) = self.config.template_numbers;
+        let uses = |(number, row): (&u32, &GuestRow)| !(first..=last).contains(number) && row.tags.contains(&tag);
+        if self.cluster().await?.guests.iter().any(uses) {
             return Ok(());
         }
         let vnets = self.transport.ask(&GetVnets { pending: Some(true) }).await?;
@@ -105,6 +113,11 @@ impl Region {
         let deleted = row.text("state").as_deref() == Some("deleted");
         let edit = (!deleted).then(|| Edit::Remove(DeleteVnet { vnet: name.clone(), lock_token: None }));
         self.edit(&mut known, &vnets, edit, &[&name]).await
+    }
+
+    /// A guest did not start: perhaps because its network is gone, which another process may have deleted since.
+    pub(crate) async fn doubt_networks(&self) {
+        self.networks.lock().await.seen.clear();
     }
 
     /// Our mark on a vnet.
@@ -174,6 +187,7 @@ impl Region {
             Ok(answer) => {
                 let token = crate::scalar::plain(&answer);
                 known.lock = token.clone().map(Held::Under);
+                known.in_the_way = None;
                 Ok(token)
             }
             Err(failed) => Err(self.not_locked(known, since, &failed).await),
@@ -181,7 +195,9 @@ impl Region {
     }
 
     /// Why the lock was not had. One that we asked for without an answer, and that nobody gave back for longer than
-    /// anybody holds it, is broken open.
+    /// anybody holds it, is broken open; and so is one that was in the way for so long that whoever took it must have died
+    /// with it. A process of ours may have, and nobody else gives it back. Who lives nevertheless is told that its token
+    /// holds nothing, and begins again.
     async fn not_locked(&self, known: &mut Known, since: Option<Instant>, failed: &Failed) -> Fault {
         let fault = failed.fault("locking the cluster's networks");
         if failed.said().is_none() {
@@ -190,16 +206,20 @@ impl Region {
             }
             return fault;
         }
-        match since {
-            None => known.lock = None,
-            Some(since) if failed.said() == Some(Said::Other) && since.elapsed() > self.config.task_grace * HELD => {
-                tracing::warn!("the lock on the cluster's networks was taken and its answer lost: it is broken open");
+        if since.is_none() {
+            known.lock = None;
+        }
+        if failed.said() == Some(Said::Other) {
+            let in_the_way = *known.in_the_way.get_or_insert_with(Instant::now);
+            let grace = self.config.task_grace;
+            if since.is_some_and(|since| since.elapsed() > grace * HELD) || in_the_way.elapsed() > grace * FORGOTTEN {
+                tracing::warn!("whoever took the lock on the cluster's networks has forgotten it: it is broken open");
                 let call = DeleteSdnLock { lock_token: None, force: Some(true) };
                 if let Err(fault) = given_back(known, self.transport.try_ask(&call).await) {
                     return fault;
                 }
+                known.in_the_way = None;
             }
-            Some(_) => {}
         }
         match failed.said() {
             Some(Said::Input | Said::Other | Said::Exists) => Fault::transient(fault.detail),

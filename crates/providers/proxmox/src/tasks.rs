@@ -69,7 +69,12 @@ impl Region {
                 TaskState::Done
             }
             Ended::Unknown => TaskState::Vanished,
-            Ended::Badly(fault) => TaskState::Failed(fault),
+            Ended::Badly(fault) => {
+                if matches!(upid.work.as_str(), "qmstart" | "vzstart") {
+                    self.doubt_networks().await;
+                }
+                TaskState::Failed(fault)
+            }
         })
     }
 

@@ -171,7 +171,7 @@ fn named(call: &Call<'_>, source: &Guest, mut entries: BTreeMap<String, String>)
 
 fn copying(cluster: &Cluster, plan: &Plan) -> Duration {
     if plan.linked {
-        return Duration::from_millis(cluster.pace.small);
+        return Duration::from_millis(cluster.pace.create);
     }
     let drives =
         plan.entries.iter().filter(|(key, _)| crate::cluster::is_drive_key(key)).map(|(_, value)| Drive::parse(value));
