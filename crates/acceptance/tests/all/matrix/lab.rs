@@ -7,7 +7,7 @@ use model::ids::{ImageId, RegionSlug, ServerId, WorkflowId};
 use provider::{Checksum, ImageSource, Provider};
 use provider_proxmox::{Config, Fingerprint, Proxmox, Secret};
 use serde_json::Value;
-use simulator::{ClockKind, Deed, GuestSeen, GuestSpec, Pace, Scenario, Simulator, TOKEN_SECRET};
+use simulator::{ClockKind, Deed, GuestSeen, GuestSpec, Pace, Scenario, Simulator, TOKEN_SECRET, TokenSpec};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -27,6 +27,19 @@ const NUMBERS: (u32, u32) = (100_000, 199_999);
 
 /// How long the manual clock may run until everything has come to an end.
 const LONG: Duration = Duration::from_secs(6 * 3600);
+
+/// How far the engine's time may go ahead of the cluster's where that is stepped.
+const SLICE: Duration = Duration::from_secs(1);
+/// A step of the cluster's time while a request waits.
+const TICK: Duration = Duration::from_millis(200);
+
+/// The cluster's lists are as old as this at most.
+const LAGS: Duration = Duration::from_secs(20);
+
+/// The token of everything but the workers of a crowd.
+const TOKEN: &str = "root@pam!cairn";
+/// The tokens of workers of a crowd.
+pub(super) const WORKERS: [&str; 3] = ["root@pam!first", "root@pam!second", "root@pam!third"];
 
 /// What every case leaves empty.
 const BOOKS: [&str; 9] = [
@@ -49,6 +62,8 @@ pub(super) struct Lab {
     pub(super) caller: Caller,
     pub(super) operator: Operator,
     http: reqwest::Client,
+    /// How time passes in the cluster.
+    time: ClockKind,
     /// The cluster as it has to be after every case.
     ground: Option<Ground>,
 }
@@ -62,9 +77,19 @@ struct Ground {
 }
 
 impl Lab {
-    /// Strangers, a zone for private networks, and an image at hand on every node.
+    /// Strangers, a zone for private networks, and an image at hand on every node. Nothing lasts.
     pub(super) async fn open() -> Self {
-        let simulator = Simulator::start(scenario()).await.unwrap();
+        Self::open_on(Scenario { pace: Pace::none(), ..scenario().with_clock(ClockKind::Instant) }).await
+    }
+
+    /// The same where work lasts, in a time that is stepped.
+    pub(super) async fn open_stepped(pace: Pace) -> Self {
+        Self::open_on(Scenario { pace, ..scenario().with_clock(ClockKind::Stepped) }).await
+    }
+
+    async fn open_on(scenario: Scenario) -> Self {
+        let time = scenario.clock;
+        let simulator = Simulator::start(scenario).await.unwrap();
         let database = testing::database().await;
         let store = database.store().clone();
         let catalogue = Catalogue::default_catalogue().unwrap();
@@ -72,7 +97,7 @@ impl Lab {
         let made = store::tenancy::bootstrap(&store, "Org", "Team", "a@example.org").await.unwrap().unwrap();
         let minted = store::operators::bootstrap(&store).await.unwrap().unwrap();
         let installation = store::tenancy::installation(&store).await.unwrap();
-        let provider: Arc<dyn Provider> = Arc::new(Proxmox::new(config(&simulator, installation)).unwrap());
+        let provider: Arc<dyn Provider> = Arc::new(Proxmox::new(config(&simulator, installation, TOKEN)).unwrap());
         let providers = Arc::new(std::iter::once((RegionSlug::from(REGION), provider)).collect::<Providers>());
         let request_id = uuid::Uuid::now_v7();
         let mut lab = Self {
@@ -82,6 +107,7 @@ impl Lab {
             http: reqwest::Client::builder().tls_danger_accept_invalid_certs(true).no_proxy().build().unwrap(),
             database,
             simulator,
+            time,
             ground: None,
         };
         lab.ask("POST", "/cluster/sdn/zones", &format!("type=simple&zone={ZONE}")).await;
@@ -121,23 +147,78 @@ impl Lab {
 
     /// One look of the observer.
     pub(super) async fn look(&self) {
-        let looked = cloud::server::observe::region(&self.site, &RegionSlug::from(REGION)).await;
+        let region = RegionSlug::from(REGION);
+        let looked = self.without_waiting(cloud::server::observe::region(&self.site, &region)).await;
         if let Err(fault) = looked {
             eprintln!("the region cannot be looked at: {fault}");
         }
     }
 
     pub(super) fn engine(&self, clock: &ManualClock, worker: &str) -> Engine<Site> {
+        self.engine_at(clock, worker, Arc::clone(&self.site))
+    }
+
+    /// The product as another process has it: with a connection of its own to the cluster.
+    pub(super) fn site_apart(&self, token: &str) -> Arc<Site> {
+        let config = config(&self.simulator, self.site.installation, token);
+        let provider: Arc<dyn Provider> = Arc::new(Proxmox::new(config).unwrap());
+        let providers = Arc::new(std::iter::once((RegionSlug::from(REGION), provider)).collect::<Providers>());
+        Arc::new(Site { providers, ..(*self.site).clone() })
+    }
+
+    /// A worker of this process.
+    pub(super) fn engine_at(&self, clock: &ManualClock, worker: &str, site: Arc<Site>) -> Engine<Site> {
         let mut options = Options::manual(clock);
         worker.clone_into(&mut options.worker);
-        Engine::new(self.store().clone(), cloud::registry().unwrap(), Arc::clone(&self.site), options)
+        Engine::new(self.store().clone(), cloud::registry().unwrap(), site, options)
     }
 
     /// Drives every workflow to where it rests, ends or parks.
     pub(super) async fn settle(&self, clock: &ManualClock) {
-        let idle = self.engine(clock, "settler").run_until_idle(LONG).await.unwrap();
+        let engine = self.engine(clock, "settler");
+        let idle = match self.time {
+            ClockKind::Stepped => self.in_step(clock, &engine).await,
+            _ => engine.run_until_idle(LONG).await.unwrap(),
+        };
         if idle != Idle::Quiet {
             panic!("workflows do not come to an end: {:?}", self.standing().await);
+        }
+    }
+
+    /// Drives everything while the cluster's time goes with the engine's.
+    async fn in_step(&self, clock: &ManualClock, engine: &Engine<Site>) -> Idle {
+        let control = &self.simulator.control;
+        let end = clock.now().saturating_add(LONG).unwrap();
+        let mut slice = SLICE;
+        loop {
+            let before = clock.now();
+            let idle = self.without_waiting(engine.run_until_idle(slice)).await.unwrap();
+            let passed = Duration::try_from(clock.now().duration_since(before)).unwrap();
+            control.advance(passed);
+            if idle == Idle::Quiet || clock.now() > end {
+                return idle;
+            }
+            slice = if passed.is_zero() { slice * 2 } else { SLICE };
+        }
+    }
+
+    /// Lets the cluster's time pass whenever a request waits for something.
+    pub(super) async fn without_waiting<F: Future>(&self, work: F) -> F::Output {
+        let control = &self.simulator.control;
+        let ticks = async {
+            let (_, mut waiting) = control.stirs();
+            loop {
+                control.waiting(1).await;
+                waiting.borrow_and_update();
+                control.advance(TICK);
+                // Whoever waits has looked again when it says so.
+                let _ = waiting.changed().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = ticks => unreachable!("time goes on"),
         }
     }
 
@@ -181,13 +262,20 @@ impl Lab {
         self.look().await;
     }
 
+    /// A look when the cluster's lists are up to date.
+    pub(super) async fn catch_up(&self, clock: &ManualClock) {
+        clock.advance(LAGS);
+        self.simulator.control.advance(LAGS);
+        self.look().await;
+    }
+
     /// A request of somebody else's.
     pub(super) async fn ask(&self, method: &str, path: &str, form: &str) -> Value {
         let url = format!("{}/api2/json{path}", self.simulator.url);
         let token = self.simulator.token.clone().unwrap();
         let request = self.http.request(method.parse().unwrap(), url).header("Authorization", token);
         let request = request.header("Content-Type", "application/x-www-form-urlencoded").body(form.to_owned());
-        let answer = request.send().await.unwrap();
+        let answer = self.without_waiting(request.send()).await.unwrap();
         assert!(answer.status().is_success(), "{method} {path}: {}", answer.status());
         answer.json::<Value>().await.unwrap()["data"].take()
     }
@@ -362,8 +450,9 @@ fn same<T: PartialEq + Debug>(now: &T, before: &T, what: &str) {
 const RUNNING: u32 = 502;
 
 fn scenario() -> Scenario {
-    let mut scenario = Scenario::cluster_of(NODES.len()).with_clock(ClockKind::Instant);
-    scenario.pace = Pace::none();
+    let mut scenario = Scenario::cluster_of(NODES.len());
+    let token = |id: &str| TokenSpec { id: id.to_owned(), secret: TOKEN_SECRET.to_owned(), privsep: false };
+    scenario.tokens.extend(WORKERS.into_iter().map(token));
     scenario.pools = vec!["cairn".to_owned()];
     let stranger = |vmid, node: &str, running| GuestSpec {
         vmid,
@@ -384,9 +473,9 @@ fn scenario() -> Scenario {
     scenario
 }
 
-fn config(simulator: &Simulator, installation: model::ids::InstallationId) -> Config {
+fn config(simulator: &Simulator, installation: model::ids::InstallationId, token: &str) -> Config {
     let secret = Secret::new(TOKEN_SECRET);
-    let mut config = Config::new(installation, simulator.url.clone(), "root@pam!cairn", secret);
+    let mut config = Config::new(installation, simulator.url.clone(), token, secret);
     config.entries = simulator.entries.iter().map(|entry| entry.url.clone()).collect();
     let pinned = simulator.entries.iter().map(|entry| Fingerprint::parse(&entry.fingerprint_sha256).unwrap());
     config.fingerprints = pinned.collect();

