@@ -36,7 +36,7 @@ async fn an_allocation_that_missed_its_storages_lock_is_made_again() {
 #[test]
 fn neither_groups_nor_rules_of_high_availability_are_asked_for() {
     let asked: Vec<_> = CALLS.iter().filter(|(_, path)| path.starts_with("/cluster/ha/")).collect();
-    assert!(!asked.is_empty() && asked.iter().all(|(_, path)| *path == "/cluster/ha/resources/{sid}"), "{asked:?}");
+    assert!(!asked.is_empty() && asked.iter().all(|(_, path)| path.starts_with("/cluster/ha/resources")), "{asked:?}");
 }
 
 #[tokio::test]
