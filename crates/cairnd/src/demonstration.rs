@@ -89,6 +89,7 @@ token_id = "root@pam!cairn"
 token_secret_file = {secret:?}
 storage = "{DISKS}"
 file_storage = "{FILES}"
+high_availability = true
 
 [[region.pool]]
 name = "public"

@@ -134,7 +134,12 @@ pub fn resources(work: &Work) -> Resources {
 
 /// Reads a stored image source.
 pub fn image_source(stored: &serde_json::Value) -> Result<ImageSource, Fault> {
-    serde_json::from_value(stored.clone())
+    let mut source = stored.clone();
+    // From which list its checksum was read is the catalogue's business (store::catalogue::resolve).
+    if let Some(entries) = source.as_object_mut() {
+        entries.remove("was");
+    }
+    serde_json::from_value(source)
         .map_err(|error| Fault::bug(format!("a stored image source cannot be read: {error}")))
 }
 
@@ -249,8 +254,26 @@ pub fn guest_spec(
         kind: work.guest,
         title: work.name.clone(),
         image: site.image(image),
+        source: image_source(&work.image_source).ok().filter(|_| image == work.image),
         resources: resources(work),
         seed: crate::server::seed::seed(site.installation, work, addresses, incarnation)?,
         interfaces,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_whose_checksum_was_read_from_a_list_is_a_source() {
+        let resolved = serde_json::json!({
+            "url": { "url": "https://images.example/a.qcow2", "checksum": { "sha256": "ab" } },
+            "was": { "url": "https://images.example/a.qcow2", "file": "a.qcow2", "list": "https://images.example/SUMS" },
+        });
+        let checksum = Some(provider::Checksum::Sha256("ab".to_owned()));
+        let source = ImageSource::Url { url: "https://images.example/a.qcow2".to_owned(), checksum };
+        assert_eq!(image_source(&resolved).unwrap(), source);
+        assert!(image_source(&serde_json::json!({ "listed": {} })).is_err());
+    }
 }

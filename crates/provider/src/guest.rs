@@ -1,6 +1,6 @@
 //! Guests: their names, what they should be, and what was seen of them.
 
-use crate::{ImageRef, NetworkRef, TaskRef};
+use crate::{ImageRef, ImageSource, NetworkRef, TaskRef};
 use model::ids::{InstallationId, ServerId};
 pub use model::states::GuestKind;
 use serde::{Deserialize, Serialize};
@@ -110,6 +110,9 @@ pub struct GuestSpec {
     pub title: String,
     /// The image that the disk starts as.
     pub image: ImageRef,
+    /// Where its bytes come from, where that is known: some providers bring them to each host when its first guest needs them.
+    #[serde(default)]
+    pub source: Option<ImageSource>,
     /// CPU, memory, disk.
     pub resources: Resources,
     /// NICs, public first.

@@ -136,8 +136,9 @@ impl Region {
     }
 
     async fn make_container(&self, guest: &GuestRef, spec: &GuestSpec) -> Result<Begun> {
-        let Some(archive) = self.container_archive(&spec.image, &guest.host).await? else {
-            return Err(Fault::transient(format!("the image's archive is not on {} yet", guest.host)));
+        let archive = match self.container_archive(spec, &guest.host).await? {
+            Ok(volume) => volume,
+            Err(begun) => return Ok(begun),
         };
         let keys: Vec<&str> = spec.seed.plain.keys.iter().map(|key| key.trim()).filter(|key| !key.is_empty()).collect();
         let call = PostContainer {

@@ -13,7 +13,7 @@ use crate::region::{Place, Region, There};
 use crate::scalar::Lenient;
 use crate::tasks::begun;
 use model::states::archive_extension;
-use provider::{Begun, Checksum, Fault, ImageRef, ImageSeen, ImageSource, Result, TaskRef};
+use provider::{Begun, Checksum, Fault, GuestSpec, ImageRef, ImageSeen, ImageSource, Result, TaskRef};
 use sha2::{Digest, Sha256};
 
 /// Storages that make linked clones.
@@ -321,9 +321,23 @@ impl Region {
         Ok(Begun::Done)
     }
 
-    /// The archive that a container on `host` is made from.
-    pub(crate) async fn container_archive(&self, image: &ImageRef, host: &str) -> Result<Option<String>> {
-        Ok(self.file(image, host, "vztmpl").await?.map(|(volume, _)| volume))
+    /// The archive that a container on `host` is made from; begun to be fetched when the host has none.
+    pub(crate) async fn container_archive(
+        &self,
+        spec: &GuestSpec,
+        host: &str,
+    ) -> Result<std::result::Result<String, Begun>> {
+        if let Some((volume, _)) = self.file(&spec.image, host, "vztmpl").await? {
+            return Ok(Ok(volume));
+        }
+        let Some(ImageSource::Url { url, checksum }) = &spec.source else {
+            return Err(Fault::transient(format!("the image's archive is not on {host} yet")));
+        };
+        let Some(extension) = archive_extension(url) else {
+            return Err(Fault::refused(format!("{} is no archive: no container can be made of it", file_name(url))));
+        };
+        let source = Source { url: url.clone(), checksum: checksum.clone() };
+        Ok(Err(self.download(&spec.image, &source, host, "vztmpl", extension).await?))
     }
 
     async fn download(

@@ -1,15 +1,18 @@
 //! Containers: servers like any other, made from an image that is an archive. What they cannot do is refused before
 //! anything starts.
 
-use super::lab::{BASE, Lab, REGION};
+use super::lab::{BASE, Lab, NODES, REGION};
 use super::lines::Ask;
+use cloud::server::create::{CreateServers, create};
 use cloud::server::wishes::{Wish, ask};
 use model::ids::{ImageId, RegionSlug, ServerId};
+use model::names::GroupName;
 use model::refusal::{Code, Refusal};
+use model::states::GroupPolicy;
 use provider::{Begun, Checksum, ImageSource};
 use serde_json::json;
 use simulator::GuestSeen;
-use store::servers::ImageChoice;
+use store::servers::{Group, ImageChoice};
 use workflow::ManualClock;
 
 const ARCHIVE: &str = "ubuntu-24-04-container-x64";
@@ -121,6 +124,30 @@ async fn what_a_container_cannot_do_is_refused_before_anything_starts() {
     assert_eq!((refusal.code, refusal.field.as_deref()), (Code::Unsupported, Some("image")));
     let begun: i64 = lab.one("SELECT count(*) FROM actions WHERE kind NOT IN ('create', 'destroy')").await;
     assert_eq!(begun, 0);
+    lab.remove_all().await;
+    lab.settle(&clock).await;
+    forget(&lab, image).await;
+    lab.assert_empty().await;
+}
+
+#[tokio::test]
+async fn each_host_gets_the_archive_when_its_first_container_needs_it() {
+    let lab = Lab::open().await;
+    let clock = ManualClock::starting_now();
+    let image = offer(&lab).await;
+    let apart = Group { name: GroupName::parse("apart").unwrap(), policy: GroupPolicy::AntiAffinity };
+    for name in ["a", "b", "c", "d"] {
+        let request = CreateServers {
+            image: ImageChoice::Slug(ARCHIVE.to_owned()),
+            group: Some(apart.clone()),
+            ..lab.request(name)
+        };
+        create(lab.store(), &lab.caller, &request).await.unwrap();
+        lab.settle(&clock).await;
+    }
+    let mut nodes: Vec<String> = lab.guests().into_iter().filter(|guest| guest.container).map(|it| it.node).collect();
+    nodes.sort();
+    assert_eq!(nodes, NODES);
     lab.remove_all().await;
     lab.settle(&clock).await;
     forget(&lab, image).await;

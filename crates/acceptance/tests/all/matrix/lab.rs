@@ -287,12 +287,18 @@ impl Lab {
 
     /// Asks for a server that is made from this image.
     pub(super) async fn order_from(&self, name: &str, image: &str) -> ServerId {
-        let request = CreateServers {
+        let request = CreateServers { image: ImageChoice::Slug(image.to_owned()), ..self.request(name) };
+        create(self.store(), &self.caller, &request).await.unwrap().servers[0].id
+    }
+
+    /// A request for one server.
+    pub(super) fn request(&self, name: &str) -> CreateServers {
+        CreateServers {
             names: vec![name.to_owned()],
             names_field: "name",
             region: Some(REGION.to_owned()),
             size: "small".to_owned(),
-            image: ImageChoice::Slug(image.to_owned()),
+            image: ImageChoice::Slug(BASE.to_owned()),
             keys: Vec::new(),
             backups: None,
             ipv6: false,
@@ -305,8 +311,7 @@ impl Lab {
             group: None,
             high_availability: false,
             idempotency: None,
-        };
-        create(self.store(), &self.caller, &request).await.unwrap().servers[0].id
+        }
     }
 
     pub(super) async fn destroy(&self, server: ServerId) {
@@ -481,6 +486,7 @@ fn config(simulator: &Simulator, installation: model::ids::InstallationId, token
     config.fingerprints = pinned.collect();
     config.private_zone = Some(ZONE.to_owned());
     config.guest_numbers = NUMBERS;
+    config.high_availability = true;
     // A task that vanished is waited for in real time.
     config.task_grace = Duration::from_millis(20);
     config

@@ -2,6 +2,7 @@
 //! they are. After each case the books are balanced, nothing of ours is left on the cluster, and what is somebody else's
 //! is as it was.
 
+mod availability;
 mod containers;
 mod crowd;
 mod faults;

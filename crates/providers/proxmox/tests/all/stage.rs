@@ -247,6 +247,7 @@ pub(crate) fn seed(user_data: Option<&str>) -> Seed {
 pub(crate) fn spec(image: ImageRef) -> GuestSpec {
     GuestSpec {
         kind: GuestKind::Machine,
+        source: None,
         title: "web 1".to_owned(),
         image,
         resources: Resources { vcpus: 2, memory_mib: 2048, disk_gb: 20 },

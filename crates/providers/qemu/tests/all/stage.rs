@@ -79,6 +79,7 @@ impl Stage {
         let number = u8::try_from(server).unwrap();
         GuestSpec {
             kind: GuestKind::Machine,
+            source: None,
             title: "web-1".into(),
             image: self.image(1),
             resources: Resources { vcpus: 1, memory_mib: 64, disk_gb: 1 },
