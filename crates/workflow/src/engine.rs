@@ -109,6 +109,8 @@ pub(crate) struct Inner<W: World> {
     pub(crate) options: Options,
     kinds: Vec<&'static str>,
     held: Mutex<HashMap<WorkflowId, Arc<Lease>>>,
+    /// What a manual clock showed when late workflows were last looked for.
+    swept_at: Mutex<Option<jiff::Timestamp>>,
 }
 
 /// What one look for work came to.
@@ -216,6 +218,13 @@ impl<W: World> Inner<W> {
         }
     }
 
+    /// Nothing gets later while a manual clock stands still.
+    async fn raise_late_once(&self) -> store::Result<()> {
+        let shown = self.options.clock.statement_time();
+        let before = std::mem::replace(&mut *self.swept_at.lock().unwrap_or_else(PoisonError::into_inner), shown);
+        if shown.is_some() && shown == before { Ok(()) } else { self.raise_late().await }
+    }
+
     async fn raise_late(&self) -> store::Result<()> {
         let late = store::workflow::raise_late(self.store.pool(), self.options.clock.statement_time()).await?;
         if late > 0 {
@@ -294,7 +303,8 @@ impl<W: World> Engine<W> {
     /// in its transaction.
     pub fn new(store: Store, registry: Registry<W::Context>, world: Arc<W>, options: Options) -> Self {
         let kinds = registry.kinds().collect();
-        Self { inner: Arc::new(Inner { store, registry, world, options, kinds, held: Mutex::default() }) }
+        let (held, swept_at) = (Mutex::default(), Mutex::default());
+        Self { inner: Arc::new(Inner { store, registry, world, options, kinds, held, swept_at }) }
     }
 
     /// Runs until `shutdown`; then leases nothing more, lets steps come to their end for as long as the grace lasts,
@@ -405,7 +415,7 @@ impl<W: World> Engine<W> {
     /// Drives one workflow that is due, or moves the time to when one is.
     pub(crate) async fn round(&self, end: jiff::Timestamp) -> store::Result<Round> {
         let inner = &self.inner;
-        inner.raise_late().await?;
+        inner.raise_late_once().await?;
         let Work { leased, asked, next } = inner.lease(1).await?;
         if let Some(row) = leased.into_iter().next() {
             return Ok(Round::Drove(inner.drive(row, asked, &CancellationToken::new()).await));

@@ -1,25 +1,11 @@
-//! Each call that a workflow makes × each fault of the cluster. A clean run tells the calls; then each goes wrong once,
-//! and the workflow is driven to its end: made, or refused and wholly taken back.
+//! What can go wrong in the cluster, with what it goes together, and what one case is: the fault happens once, and the
+//! workflow is driven to its end: made, or refused and wholly taken back.
 
+use super::cells::{Cell, Place, Presence};
 use super::lab::{Lab, NODES};
-use super::lines::{Ask, LINES, Line};
-use simulator::{CallSeen, Deed, Fault, Moment, Rule, When};
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
+use super::lines::Ask;
+use simulator::{Deed, Fault, Moment, Rule, When};
 use workflow::ManualClock;
-
-/// A call of a clean run: what it is like, and the how-manieth of its like.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Place {
-    method: String,
-    /// With a star for every node, number and task.
-    path: String,
-    skip: u32,
-    /// The how-manieth of all calls.
-    index: u32,
-    /// The node that the path named.
-    node: String,
-}
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,7 +29,7 @@ pub(super) enum Ill {
     GuestMoved,
 }
 
-const EVERY: [Ill; 17] = [
+pub(super) const EVERY: [Ill; 17] = [
     Ill::Refused,
     Ill::Denied,
     Ill::TimeoutBefore,
@@ -63,14 +49,6 @@ const EVERY: [Ill; 17] = [
     Ill::GuestMoved,
 ];
 
-/// One cell of the matrix.
-#[derive(Clone, Debug)]
-pub(super) struct Cell {
-    line: Line,
-    place: Place,
-    ill: Ill,
-}
-
 /// How a case came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
@@ -86,98 +64,54 @@ pub(super) enum Ending {
 const UNTIL_MENDED: u32 = 12;
 
 /// How long it takes until somebody removes the lock of a worker that was killed.
-const OPERATOR_COMES: std::time::Duration = std::time::Duration::from_secs(600);
-
-/// Every cell of every line.
-pub(super) async fn cells(lab: &Lab) -> Vec<Cell> {
-    let mut cells = Vec::new();
-    for line in LINES {
-        let places = places(lab, *line).await;
-        assert!(
-            !places.is_empty() || matches!(line.ask, Ask::Backups | Ask::Glance),
-            "{line:?} asks the cluster nothing"
-        );
-        for place in places {
-            let ills = EVERY.into_iter().filter(|ill| ill.can_befall(&place, line.ask));
-            cells.extend(ills.map(|ill| Cell { line: *line, place: place.clone(), ill }));
-        }
-    }
-    cells
-}
-
-/// What there is time for: the same cells every time, some of every fault of every line.
-pub(super) fn sample(cells: Vec<Cell>, one_in: u64) -> Vec<Cell> {
-    let mut seen = std::collections::HashSet::new();
-    let chosen = |cell: &Cell| {
-        let mut hasher = DefaultHasher::new();
-        (cell.line.ask as u8, cell.line.before.len(), &cell.place.method, &cell.place.path, cell.place.skip, cell.ill)
-            .hash(&mut hasher);
-        hasher.finish().is_multiple_of(one_in)
-    };
-    cells.into_iter().filter(|cell| chosen(cell) || seen.insert((cell.line.ask as u8, cell.ill))).collect()
-}
-
-/// The calls of a clean run.
-async fn places(lab: &Lab, line: Line) -> Vec<Place> {
-    let clock = ManualClock::starting_now();
-    prepare(lab, &clock, line).await;
-    let before = lab.calls();
-    line.ask.of(lab).await;
-    lab.settle(&clock).await;
-    let calls = lab.simulator.control.calls();
-    let made = lab.calls() - before;
-    let mut places: Vec<Place> = Vec::new();
-    for call in &calls[calls.len() - made..] {
-        let (path, node) = like(call);
-        let skip = places.iter().filter(|place| place.method == call.method && place.path == path).count();
-        let [skip, index] = [skip, places.len()].map(|count| u32::try_from(count).unwrap());
-        places.push(Place { method: call.method.clone(), path, skip, index, node });
-    }
-    lab.remove_all().await;
-    lab.settle(&clock).await;
-    lab.look().await;
-    lab.assert_empty().await;
-    places
-}
-
-/// A call's path with a star for what differs between two runs; and its node.
-fn like(call: &CallSeen) -> (String, String) {
-    let mut node = NODES[1].to_owned();
-    let star = |segment: &str| {
-        if NODES.contains(&segment) {
-            segment.clone_into(&mut node);
-            return "*".to_owned();
-        }
-        let varies = segment.starts_with("UPID:") || segment.parse::<u32>().is_ok() || is_vnet(segment);
-        if varies { "*".to_owned() } else { segment.to_owned() }
-    };
-    let path = call.path.split('/').map(star).collect::<Vec<_>>().join("/");
-    (path, node)
-}
-
-/// A private network's name: eight letters and digits, and no word of the API's.
-fn is_vnet(segment: &str) -> bool {
-    segment.len() == 8 && segment.starts_with('c') && segment.chars().any(|c| c.is_ascii_digit())
-}
-
-async fn prepare(lab: &Lab, clock: &ManualClock, line: Line) {
-    for ask in line.before {
-        ask.of(lab).await;
-        lab.settle(clock).await;
-    }
-}
+const OPERATOR_COMES: std::time::Duration = std::time::Duration::from_secs(120);
 
 impl Ill {
-    fn can_befall(self, place: &Place, ask: Ask) -> bool {
+    /// Why it does not go together with this call; `None`: it does.
+    pub(super) fn spared(self, place: &Place, ask: Ask) -> Option<&'static str> {
         let changes = place.method != "GET";
         match self {
-            Self::TimeoutAfter | Self::LockTimeout => changes,
-            Self::TaskFails | Self::TaskFailsAfter | Self::TaskWarns | Self::TaskVanishes | Self::TaskKilled => {
-                changes && forks(place)
+            Self::AnswerLost if !changes => Some("the same as a question that was not heard"),
+            Self::TimeoutAfter | Self::LockTimeout | Self::StorageFull if !changes => {
+                Some("a question changes nothing")
             }
-            Self::StorageFull => changes,
-            Self::StrangerTakes => ask == Ask::Create,
-            _ => true,
+            Self::TaskFails | Self::TaskFailsAfter | Self::TaskWarns | Self::TaskVanishes | Self::TaskKilled
+                if !changes || !forks(place) =>
+            {
+                Some("the call begins no task")
+            }
+            Self::StrangerTakes if ask != Ask::Create || place.guest != Presence::NotYet => {
+                Some("the guest has its number already")
+            }
+            Self::GuestDeleted | Self::GuestMoved => match place.guest {
+                Presence::NotYet => Some("there is no guest yet"),
+                Presence::There => None,
+                Presence::Gone => Some("the guest is gone already"),
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether it leaves more behind than a call that went wrong.
+    fn changes_the_world(self) -> bool {
+        match self {
+            Self::TaskKilled
+            | Self::NodeDies
+            | Self::QuorumLost
+            | Self::StorageFull
+            | Self::StrangerTakes
+            | Self::GuestDeleted
+            | Self::GuestMoved => true,
+            Self::Refused
+            | Self::Denied
+            | Self::TimeoutBefore
+            | Self::TimeoutAfter
+            | Self::AnswerLost
+            | Self::LockTimeout
+            | Self::TaskFails
+            | Self::TaskFailsAfter
+            | Self::TaskWarns
+            | Self::TaskVanishes => false,
         }
     }
 
@@ -250,7 +184,7 @@ fn forks(place: &Place) -> bool {
 pub(super) async fn check(lab: &Lab, cell: &Cell) -> Ending {
     let clock = ManualClock::starting_now();
     let Cell { line, place, ill } = cell;
-    prepare(lab, &clock, *line).await;
+    line.prepare(lab, &clock).await;
     let number = match lab.living().await.first() {
         Some(server) => lab.number(*server).await,
         None => lab.next_number().await,
@@ -263,9 +197,9 @@ pub(super) async fn check(lab: &Lab, cell: &Cell) -> Ending {
     }
     let id = line.ask.of(lab).await;
     if ill.needs_an_operator() {
-        lab.engine(&clock, "patient").run_until_idle(OPERATOR_COMES).await.unwrap();
+        lab.engine_of(&clock, line.registry()).run_until_idle(OPERATOR_COMES).await.unwrap();
     } else {
-        lab.settle(&clock).await;
+        lab.settle_with(&clock, line.registry()).await;
     }
     let reached = control.hits(rule) > 0;
     let parked = store::workflow::parked(lab.store().pool()).await.unwrap();
@@ -274,8 +208,11 @@ pub(super) async fn check(lab: &Lab, cell: &Cell) -> Ending {
         "{id} gave up: {:?}",
         parked.iter().map(|parked| &parked.last_error).collect::<Vec<_>>()
     );
-    lab.heal(&clock).await;
-    lab.settle(&clock).await;
+    control.clear_faults();
+    if ill.changes_the_world() {
+        lab.heal(&clock).await;
+        lab.settle(&clock).await;
+    }
     lab.remove_all().await;
     lab.settle(&clock).await;
     let given_up = store::workflow::parked(lab.store().pool()).await.unwrap();
@@ -283,7 +220,9 @@ pub(super) async fn check(lab: &Lab, cell: &Cell) -> Ending {
     if *ill == Ill::StrangerTakes {
         lab.see_off(number).await;
     }
-    lab.look().await;
+    if ill.changes_the_world() {
+        lab.look().await;
+    }
     lab.assert_empty().await;
     match (reached, parked.is_empty()) {
         (false, _) => Ending::Unreached,
