@@ -4,6 +4,7 @@
 
 use crate::addressing::Ipv4Range;
 use crate::checksum::Checksum;
+use crate::healing::{Healing, MOST_PER_HOUR};
 use crate::ids::{RegionSlug, SizeSlug};
 use crate::money::Money;
 use crate::names::{ImageName, Slug};
@@ -62,6 +63,9 @@ pub struct Region {
     /// Which of its hosts servers go to.
     #[serde(default)]
     pub placement: Placing,
+    /// What is put right there by itself.
+    #[serde(default)]
+    pub heal: Healing,
     /// `[[region.pool]]`: where public addresses come from.
     #[serde(default, rename = "pool")]
     pub pools: Vec<Pool>,
@@ -527,6 +531,9 @@ fn check_region(region: &Region, problems: &mut Problems) {
     if [region.overcommit.vcpus_percent, region.overcommit.memory_percent, region.overcommit.disk_percent].contains(&0)
     {
         about.say("must not have an overcommit of 0 per cent, which would sell nothing");
+    }
+    if !(1..=MOST_PER_HOUR).contains(&region.heal.per_hour) {
+        about.say(&format!("has a heal.per_hour that is not between 1 and {MOST_PER_HOUR}"));
     }
     problems.twice(&format!("{entry}, pool"), region.pools.iter().map(|pool| pool.name.as_str()));
     for (index, pool) in region.pools.iter().enumerate() {

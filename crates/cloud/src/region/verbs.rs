@@ -162,6 +162,7 @@ fn as_listed(new: &NewRegion) -> catalogue::Region {
         vpc_range: new.vpc_range,
         overcommit: new.overcommit,
         placement: new.placement,
+        heal: new.heal,
         pools: new.pools.clone(),
     }
 }
@@ -169,8 +170,8 @@ fn as_listed(new: &NewRegion) -> catalogue::Region {
 /// Connects a region: every process that works or observes opens it within seconds.
 pub async fn connect(store: &Store, key: &Key, operator: &Operator, new: &NewRegion) -> Result<Region> {
     refuse_no_object(&new.settings)?;
-    check(&as_listed(new))?;
     check_policy(Some(new.placement), Some(new.heal))?;
+    check(&as_listed(new))?;
     let slug = RegionSlug(new.slug.clone());
     let secret = seal(key, &sealed_for(&slug), new.secret.as_deref())?;
     let policy = policy(Some(new.overcommit), Some(new.placement), Some(new.heal))?;
@@ -227,8 +228,8 @@ pub async fn edit(
         return Err(Refusal::new(Code::WrongState, message).into());
     }
     edit.settings.as_ref().map(refuse_no_object).transpose()?;
-    check(&edited(&present, edit)?)?;
     check_policy(edit.placement, edit.heal)?;
+    check(&edited(&present, edit)?)?;
     let secret = seal(key, &sealed_for(slug), edit.secret.as_deref())?;
     let policy = policy(edit.overcommit, edit.placement, edit.heal)?;
     let change = Change {
@@ -272,6 +273,7 @@ fn edited(present: &Region, edit: &RegionEdit) -> Result<catalogue::Region> {
         vpc_range: range(present.vpc_range)?,
         overcommit: edit.overcommit.unwrap_or_default(),
         placement: edit.placement.unwrap_or_default(),
+        heal: edit.heal.unwrap_or_default(),
         pools: edit.pools.clone().unwrap_or_default(),
     })
 }

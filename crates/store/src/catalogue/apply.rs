@@ -66,6 +66,7 @@ async fn put_region(tx: &mut Tx, position: i32, region: &Region) -> Result<()> {
     let unreadable = |error: serde_json::Error| Error::Corrupt(format!("settings of region {}: {error}", region.slug));
     let overcommit = serde_json::to_value(region.overcommit).map_err(unreadable)?;
     let placement = serde_json::to_value(region.placement).map_err(unreadable)?;
+    let heal = serde_json::to_value(region.heal).map_err(unreadable)?;
     let connection = serde_json::to_value(&region.settings).map_err(unreadable)?;
     let written = sqlx::query(
         "INSERT INTO regions AS r (slug, name, provider, settings, features, resolvers, vpc_range, available, position)
@@ -77,7 +78,7 @@ async fn put_region(tx: &mut Tx, position: i32, region: &Region) -> Result<()> {
     .bind(region.slug.as_str())
     .bind(&region.name)
     .bind(&region.provider)
-    .bind(json!({ "overcommit": overcommit, "placement": placement }))
+    .bind(json!({ "overcommit": overcommit, "placement": placement, "heal": heal }))
     .bind(&region.features)
     .bind(&region.resolvers)
     .bind(ipnet::IpNet::V4(region.vpc_range.net()))
