@@ -100,6 +100,10 @@ const SILENT: [Ask; 2] = [Ask::Backups, Ask::Glance];
 async fn places(lab: &Lab, line: Line) -> (Vec<Place>, BTreeSet<Half>) {
     let clock = ManualClock::starting_now();
     line.prepare(lab, &clock).await;
+    // What is asked once and then known for a while is asked in the first line.
+    if line.ask == Ask::Create {
+        lab.connect_anew();
+    }
     let before = lab.calls();
     line.ask.of(lab).await;
     let notes = Notes::default();

@@ -145,6 +145,12 @@ impl Lab {
         self.assert_empty().await;
     }
 
+    /// Gives the region a connection that remembers nothing of the cluster.
+    pub(super) fn connect_anew(&self) {
+        let fresh = Proxmox::new(config(&self.simulator, self.site.installation, TOKEN)).unwrap();
+        self.site.providers.insert(RegionSlug::from(REGION), Arc::new(fresh));
+    }
+
     pub(super) fn store(&self) -> &Store {
         self.database.store()
     }
