@@ -102,19 +102,15 @@ words!(
 
 words!(
     /// What kind of machine a guest is. The image that a server is made from says it.
+    #[derive(Default)]
     GuestKind {
         /// A virtual machine with its own kernel (QEMU).
+        #[default]
         Machine = "machine",
         /// A system container on the host's kernel (LXC).
         Container = "container",
     }
 );
-
-impl Default for GuestKind {
-    fn default() -> Self {
-        Self::Machine
-    }
-}
 
 words!(
     /// How the servers of a group stand to each other.

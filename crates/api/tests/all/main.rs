@@ -18,3 +18,4 @@ mod service;
 mod snapshots;
 mod stage;
 mod tags;
+mod wishes;
