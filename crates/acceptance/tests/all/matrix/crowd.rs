@@ -26,9 +26,9 @@ const INTERLEAVINGS: u64 = 500;
 /// So many run at the same time, each on a cluster and a database of its own.
 const LABS: u64 = 2;
 /// What is asked and what goes wrong in one interleaving.
-const ACTS: usize = 8;
+const ACTS: usize = 6;
 /// Turns of workers and steps of time between two of them, at most.
-const BETWEEN: usize = 18;
+const BETWEEN: usize = 15;
 /// More servers at once say nothing more.
 const MOST_SERVERS: usize = 4;
 /// So many servers are there at first, at most.
@@ -84,12 +84,11 @@ const EVENTS: [&str; 19] = [
 ];
 
 /// Ends of workflows that have to have come about at least once.
-const ENDS: [&str; 12] = [
+const ENDS: [&str; 11] = [
     "server undone",
     "server.migrate completed",
     "server.migrate refused",
     "server.resize completed",
-    "server.resize refused",
     "server.power_off completed",
     "server.power_on completed",
     "server.shutdown completed",
@@ -101,6 +100,10 @@ const ENDS: [&str; 12] = [
 
 /// The workers' processes.
 type Processes = tokio::sync::Mutex<Vec<Arc<Site>>>;
+/// Where a server's guest is, and its number.
+const PLACED: &str = "SELECT h.name, n.number FROM servers s JOIN hosts h ON h.id = s.host_id
+    JOIN guest_numbers n ON n.server_id = s.id AND n.freed_at IS NULL";
+
 type Totals = BTreeMap<String, usize>;
 
 /// How long work lasts in the cluster: a few of the engine's looks. What the provider waits for in real time lasts not at
@@ -110,7 +113,7 @@ fn pace() -> Pace {
 }
 
 #[test]
-#[ignore = "faults that it finds are being mended"]
+#[ignore = "one in five hundred loses a network: who was deleting it died before the deletion was applied"]
 fn interleavings_end_with_the_books_balanced() {
     let begun = Instant::now();
     let labs: Vec<_> = (0..LABS).map(|share| std::thread::spawn(move || alone().block_on(run_share(share)))).collect();
@@ -207,10 +210,7 @@ async fn interleave(lab: &Lab, processes: &Processes, seed: u64) -> BTreeMap<&'s
     let clock = ManualClock::starting_now();
     let mut rng = StdRng::seed_from_u64(seed);
     let mut story = Story { seed, said: Vec::new(), over: false };
-    for _ in 0..rng.random_range(0..=MOST_AT_FIRST) {
-        story.said.push(format!("server {} is there", lab.order("web").await));
-    }
-    lab.settle(&clock).await;
+    at_first(lab, &clock, &mut rng, &mut story).await;
     let mut crowd = Crowd {
         lab,
         rng,
@@ -248,6 +248,25 @@ async fn interleave(lab: &Lab, processes: &Processes, seed: u64) -> BTreeMap<&'s
     lab.assert_empty().await;
     story.over = true;
     happened
+}
+
+/// Servers that are there before anything happens: running, stopped or copied.
+async fn at_first(lab: &Lab, clock: &ManualClock, rng: &mut StdRng, story: &mut Story) {
+    let count = rng.random_range(0..=MOST_AT_FIRST);
+    for _ in 0..count {
+        story.said.push(format!("server {} is there", lab.order("web").await));
+    }
+    lab.settle(clock).await;
+    for server in lab.living().await {
+        let ask = match rng.random_range(0..4) {
+            0 | 1 => Ask::PowerOff,
+            2 => Ask::Snapshot,
+            _ => continue,
+        };
+        story.said.push(format!("{ask:?} is done with server {server}"));
+        ask.about(lab, server).await.unwrap();
+    }
+    lab.settle(clock).await;
 }
 
 /// One interleaving under way.
@@ -378,9 +397,7 @@ impl Crowd<'_> {
 
     async fn misfortune(&mut self, servers: &[ServerId]) {
         let server = *servers.choose(&mut self.rng).unwrap();
-        let placed = format!(
-            "SELECT h.name, n.number FROM servers s JOIN hosts h ON h.id = s.host_id JOIN guest_numbers n ON n.server_id = s.id AND n.freed_at IS NULL WHERE s.id = {server}"
-        );
+        let placed = format!("{PLACED} WHERE s.id = {server}");
         let (node, number) = match self.lab.all::<(String, i64)>(&placed).await.into_iter().next() {
             Some((node, number)) => (node, u32::try_from(number).unwrap()),
             None => return,

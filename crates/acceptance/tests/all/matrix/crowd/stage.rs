@@ -166,8 +166,7 @@ impl<'a> Stage<'a> {
     /// Lets everybody go on by themselves until nobody has anything to do at this time; and the processes, as they are then.
     pub(super) async fn close(self) -> Vec<Arc<Site>> {
         self.lab.simulator.control.hold(&[]);
-        let (sites, runs): (Vec<_>, Vec<_>) =
-            self.workers.into_iter().map(|worker| (worker.site, worker.run)).unzip();
+        let (sites, runs): (Vec<_>, Vec<_>) = self.workers.into_iter().map(|worker| (worker.site, worker.run)).unzip();
         let runs = async {
             for run in runs.into_iter().flatten() {
                 run.await.expect("a worker that does not panic").unwrap();
