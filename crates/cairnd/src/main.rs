@@ -49,7 +49,10 @@ fn run(arguments: &Arguments) -> Result<()> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("BUG: two TLS providers"))?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command(arguments.command.clone(), settings))
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(command(arguments.command.clone(), settings))
 }
 
 async fn command(command: Command, settings: Settings) -> Result<()> {

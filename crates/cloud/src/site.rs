@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use model::ids::{ImageId, InstallationId, RegionSlug, ServerId};
 use model::states::Power;
 use provider::{
-    Begun, FaultKind, GuestPower, GuestRef, GuestSpec, ImageRef, ImageSource, Mark, Provider, Resources,
-    Sighting, TaskRef,
+    Begun, FaultKind, GuestPower, GuestRef, GuestSpec, ImageRef, ImageSource, Mark, Provider, Resources, Sighting,
+    TaskRef,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -139,8 +139,7 @@ pub fn image_source(stored: &serde_json::Value) -> Result<ImageSource, Fault> {
     if let Some(entries) = source.as_object_mut() {
         entries.remove("was");
     }
-    serde_json::from_value(source)
-        .map_err(|error| Fault::bug(format!("a stored image source cannot be read: {error}")))
+    serde_json::from_value(source).map_err(|error| Fault::bug(format!("a stored image source cannot be read: {error}")))
 }
 
 /// A sighting in the table's words.

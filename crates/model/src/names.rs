@@ -144,9 +144,8 @@ fn tag_name(text: &str) -> Result<(), String> {
 }
 
 fn group_name(text: &str) -> Result<(), String> {
-    tag_name(text).map_err(|_| {
-        format!("A group's name has 1 to {LONGEST} letters, numbers, colons, dashes and underscores.")
-    })
+    tag_name(text)
+        .map_err(|_| format!("A group's name has 1 to {LONGEST} letters, numbers, colons, dashes and underscores."))
 }
 
 fn vpc_name(text: &str) -> Result<(), String> {

@@ -27,8 +27,8 @@ pub use guest::{
 };
 pub use image::{Checksum, DiskFormat, ImageRef, ImageSeen, ImageSource};
 pub use inventory::{
-    Capabilities, Finding, HostSeen, Inventory, OfferedBridge, OfferedHost, OfferedStorage, OfferedZone, Offers, Severity,
-    StorageSeen,
+    Capabilities, Finding, HostSeen, Inventory, OfferedBridge, OfferedHost, OfferedStorage, OfferedZone, Offers,
+    Severity, StorageSeen,
 };
 pub use network::{NetworkKind, NetworkRef, NetworkSpec, TaskRef, TaskState};
 

@@ -107,8 +107,6 @@ impl Drop for Whole {
     }
 }
 
-/// The schema, up and down.
-pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 /// A transaction in which nothing is said for so long is ended by the database, and its locks with it: whoever opened it is
 /// cut off, or stands still, and no other worker is to wait for that.
 const STANDS_STILL: &str = "30s";
@@ -117,6 +115,8 @@ const STANDS_STILL: &str = "30s";
 /// held for milliseconds.
 const LOCK_IS_AWAITED: &str = "10s";
 
+/// The schema, up and down.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
 impl Store {
     /// Connects to `url` (`postgres://…`, or a socket directory as `postgres:///name?host=/dir`) with at most

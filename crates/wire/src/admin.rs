@@ -19,9 +19,9 @@ pub use migration::{Migration, MigrationCreate, MigrationList, MigrationResponse
 pub use offers::{OfferedBridge, OfferedHost, OfferedStorage, OfferedZone, Offers};
 pub use policy::{Heal, Healing, Overcommit, Placement, Preference};
 pub use region::{
-    ConnectionState, Finding, Pool, PoolKind, ProviderSetup, ProviderSetupResponse, Region,
-    RegionConnection, RegionCreate, RegionList, RegionPool, RegionProbe, RegionResponse, RegionTest,
-    RegionTestResponse, RegionUpdate, Severity,
+    ConnectionState, Finding, Pool, PoolKind, ProviderSetup, ProviderSetupResponse, Region, RegionConnection,
+    RegionCreate, RegionList, RegionPool, RegionProbe, RegionResponse, RegionTest, RegionTestResponse, RegionUpdate,
+    Severity,
 };
 pub use server::{PlacedServer, PlacedServerList};
 pub use storage::{Storage, StorageList, Template, TemplateFetch, TemplateFetching, TemplateList};

@@ -2,8 +2,8 @@
 //! Whatever becomes of the move, what is written down in the end is where the guest was seen.
 
 use super::life::ensure_networks_on;
-use super::{observe, placing};
 use super::power::{look, subject};
+use super::{observe, placing};
 use crate::site::{self, Site};
 use async_trait::async_trait;
 use model::ids::{HostId, ServerId};

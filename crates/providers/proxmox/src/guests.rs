@@ -230,7 +230,13 @@ impl Region {
 
     /// Writes everything that a machine is into its configuration; the mark that says that it is whole comes with it.
     /// The guest as it is then.
-    pub(crate) async fn configure(&self, guest: &GuestRef, spec: &GuestSpec, there: There, note: Note) -> Result<There> {
+    pub(crate) async fn configure(
+        &self,
+        guest: &GuestRef,
+        spec: &GuestSpec,
+        there: There,
+        note: Note,
+    ) -> Result<There> {
         let kept = spec.interfaces.len();
         let superfluous = hardware::numbered(&there.config, "net").into_iter().filter(|(index, _)| *index >= kept);
         let superfluous: Vec<String> = superfluous.map(|(index, _)| format!("net{index}")).collect();

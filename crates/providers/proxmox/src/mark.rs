@@ -241,8 +241,7 @@ mod tests {
     #[test]
     fn a_note_comes_back_and_leaves_the_rest_of_the_description_alone() {
         let source = Source { url: "https://x/a b=c".into(), checksum: Some(Checksum::Sha256("ab".into())) };
-        let note =
-            Note { state: State::Made, disk_gb: Some(20), source: Some(source), ..Note::of_guest(&mark()) };
+        let note = Note { state: State::Made, disk_gb: Some(20), source: Some(source), ..Note::of_guest(&mark()) };
         let note = Note { rebuilt: Some("t 1".into()), ..note };
         let written = note.written_into("the boss's machine\ncairn is a pile of stones\n\n");
         assert_eq!(Note::read(&written), Some(note.clone()));

@@ -74,6 +74,12 @@ impl Region {
                 return Err(Fault::refused(format!("the vnet {name} is not ours ({owner})")));
             }
             Some(row) if row.get("state").is_none() => {}
+            Some(row) if row.text("state").as_deref() == Some("deleted") => {
+                self.take_back(&mut known, &vnets, &name).await?;
+                return Err(Fault::transient(format!(
+                    "the network {name} was about to be deleted: it is looked at again"
+                )));
+            }
             Some(_) => self.edit(&mut known, &vnets, None, &[&name]).await?,
             None => {
                 let tag = self.tag(&zone, &name, &vnets).await?;
@@ -142,8 +148,8 @@ impl Region {
         free.map(Some).ok_or_else(|| Fault::full(format!("zone {zone} has no number left")))
     }
 
-    /// Makes one edit and applies it, under the lock.
-    async fn edit(&self, known: &mut Known, vnets: &Value, edit: Option<Edit>, ours: &[&String]) -> Result<()> {
+    /// Refuses to touch the networks while somebody else's change of them is not applied.
+    fn nothing_foreign(vnets: &Value, ours: &[&String]) -> Result<()> {
         let foreign = vnets.rows().iter().find(|row| {
             row.get("state").is_some() && !ours.iter().any(|name| row.text("vnet").as_ref() == Some(*name))
         });
@@ -153,6 +159,25 @@ impl Region {
                 "vnet {name} has a change that is not applied: apply it or take it back"
             )));
         }
+        Ok(())
+    }
+
+    /// Whoever was deleting a network has died before it was applied. Guests may have come to it since, so it stays.
+    async fn take_back(&self, known: &mut Known, vnets: &Value, name: &String) -> Result<()> {
+        Self::nothing_foreign(vnets, &[name])?;
+        match self.lock(known, true).await? {
+            Some(token) => {
+                self.roll_back(known, Some(token)).await;
+                Ok(())
+            }
+            // Before 9.0 nothing can be taken back: it goes, and is made anew.
+            None => self.edit_locked(None, None).await,
+        }
+    }
+
+    /// Makes one edit and applies it, under the lock.
+    async fn edit(&self, known: &mut Known, vnets: &Value, edit: Option<Edit>, ours: &[&String]) -> Result<()> {
+        Self::nothing_foreign(vnets, ours)?;
         let token = self.lock(known, edit.is_none()).await?;
         match self.edit_locked(edit, token.clone()).await {
             Ok(()) => {

@@ -16,24 +16,26 @@ const BELIEVED: Duration = Duration::from_secs(5);
 /// How long it is believed how many clones of a template are under way, beside those that were begun here.
 const COUNTED: Duration = Duration::from_secs(1);
 
+/// An image's template on a certain host, or on any.
+type Where = (ImageId, Option<String>);
+
 /// Templates that were seen.
 #[derive(Debug, Default)]
 pub(crate) struct Templates {
     images: Mutex<HashMap<ImageId, (ImageSeen, Instant)>>,
-    /// On a certain host, or on any.
-    places: Mutex<HashMap<(ImageId, Option<String>), (Place, Instant)>>,
+    places: Mutex<HashMap<Where, (Place, Instant)>>,
 }
 
 impl Templates {
     /// An image that was seen.
     pub(crate) fn image(&self, image: &ImageRef) -> Option<ImageSeen> {
-        let (seen, at) = held(&self.images).get(&image.image).cloned()?;
+        let (seen, at) = held(&self.images).get(&image.image).copied()?;
         (at.elapsed() < BELIEVED).then_some(seen)
     }
 
     /// Keeps an image that was seen.
     pub(crate) fn keep_image(&self, image: &ImageRef, seen: &ImageSeen) {
-        held(&self.images).insert(image.image, (seen.clone(), Instant::now()));
+        held(&self.images).insert(image.image, (*seen, Instant::now()));
     }
 
     /// Where its template was seen.

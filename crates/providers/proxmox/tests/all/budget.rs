@@ -14,12 +14,8 @@ impl Stage {
     }
 }
 
-const SHARED: [&str; 4] = [
-    "GET /version",
-    "GET /cluster/resources",
-    "GET /nodes/{node}/qemu/{template}/config",
-    "GET /nodes/{node}/tasks",
-];
+const SHARED: [&str; 4] =
+    ["GET /version", "GET /cluster/resources", "GET /nodes/{node}/qemu/{template}/config", "GET /nodes/{node}/tasks"];
 /// A look is handed on for two seconds. Where a test is held up for longer, another one is taken: not so often.
 const TRIES: i32 = 5;
 
