@@ -16,6 +16,8 @@ mod bad_input;
 mod crash;
 #[path = "all/fuzz.rs"]
 mod fuzz;
+#[path = "all/go_clients.rs"]
+mod go_clients;
 #[path = "all/gotchas.rs"]
 mod gotchas;
 #[path = "all/isolation.rs"]

@@ -5,7 +5,7 @@
 use acceptance::installation::{Client, Installation, PATIENCE};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use simulator::{Deed, Pace, Scenario, Simulator, StorageSpec, TOKEN_SECRET, TokenSpec};
+use simulator::{Deed, GuestSpec, Pace, Scenario, Simulator, StorageSpec, TOKEN_SECRET, TokenSpec};
 use std::time::Duration;
 use tempfile::NamedTempFile;
 use tokio::time::{Instant, sleep};
@@ -44,6 +44,14 @@ fn scenario(nodes: usize) -> Scenario {
 
 fn settings(entries: &[&str]) -> Value {
     json!({ "entries": entries, "token_id": "root@pam!cairn", "storage": "local-lvm", "file_storage": "local" })
+}
+
+/// The same with numbers that no other region gives.
+fn numbered(settings: &Value, nth: usize) -> Value {
+    let mut settings = settings.clone();
+    settings["guest_numbers"] = json!([100_000 + nth * 10_000, 109_999 + nth * 10_000]);
+    settings["template_numbers"] = json!([10_000 + nth * 1_000, 10_999 + nth * 1_000]);
+    settings
 }
 
 fn fingerprints(simulator: &Simulator) -> Vec<String> {
@@ -223,12 +231,13 @@ async fn each_mistake_is_a_sentence_to_act_on_and_costs_nobody_else_anything() {
         (Operator { client: installation.operator(), heard: Vec::new() }, installation.client());
     let mistakes = clusters.mistakes();
     assert_eq!(mistakes.len(), 7);
-    for mistake in &mistakes {
+    for (nth, mistake) in mistakes.iter().enumerate() {
         operator.find(mistake).await;
-        operator.connect(mistake.region, &mistake.settings, mistake.secret, &mistake.fingerprints).await;
+        let settings = numbered(&mistake.settings, nth);
+        operator.connect(mistake.region, &settings, mistake.secret, &mistake.fingerprints).await;
     }
     // The same cluster, as it should be, among all those that are not.
-    let healthy = settings(&[&clusters.good.url]);
+    let healthy = numbered(&settings(&[&clusters.good.url]), mistakes.len());
     operator.connect("healthy", &healthy, TOKEN_SECRET, &fingerprints(&clusters.good)).await;
     until_connected(&mut operator, "healthy").await;
     let (server, action) = order(&tenant, "meanwhile", "healthy", false).await;
@@ -307,5 +316,98 @@ async fn the_demo_region_alone_carries_a_server_from_its_making_to_its_end() {
     let region = operator.send("GET", "/admin/v1/regions/demo", None).await["region"].take();
     assert_eq!(region["pools"], before["pools"], "every address is back");
     assert_eq!(operator.send("GET", "/admin/v1/alerts", None).await["alerts"], json!([]));
+    assert!(daemon.end(Signal::SIGTERM).await.success());
+}
+
+/// A cluster with guests of other people: a machine and a container with addresses of their own, and a machine that has the
+/// first one's as well.
+fn inhabited() -> Scenario {
+    let guest = |vmid: u32, name: &str, config: [(&str, &str); 2]| GuestSpec {
+        vmid,
+        node: "pve1".to_owned(),
+        name: name.to_owned(),
+        running: true,
+        cores: 1,
+        memory: 512,
+        storage: "local-lvm".to_owned(),
+        disk: 5,
+        config: config.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        ..GuestSpec::default()
+    };
+    let machine = |vmid, name, card, address| guest(vmid, name, [("net0", card), ("ipconfig0", address)]);
+    let card = "name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:06,ip=203.0.113.51/24,type=veth";
+    let files = GuestSpec { container: true, ..guest(106, "files", [("net0", card), ("hostname", "files")]) };
+    let guests = vec![
+        machine(105, "mail", "virtio=BC:24:11:00:00:05,bridge=vmbr0", "ip=203.0.113.50/24,gw=203.0.113.1"),
+        files,
+        machine(107, "twin", "virtio=BC:24:11:00:00:07,bridge=vmbr0", "ip=203.0.113.50/24"),
+    ];
+    Scenario { guests, ..scenario(2) }
+}
+
+impl Operator {
+    /// Waits until a list holds an entry with these words, and answers with it.
+    async fn find_in(&mut self, path: &str, list: &str, key: &str, value: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.send("GET", path, None).await;
+            let found = answer[list].as_array().unwrap().iter().find(|one| one[key] == value);
+            if let Some(found) = found {
+                return found.clone();
+            }
+            assert!(Instant::now() < deadline, "no {key} {value} in {answer:#}");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guests_of_a_cluster_are_shown_chosen_and_adopted_with_their_addresses() {
+    let image = NamedTempFile::new().unwrap();
+    let installation = installation(&image);
+    let (daemon, cluster) = tokio::join!(installation.start(), async { Simulator::start(inhabited()).await.unwrap() });
+    let mut operator = Operator { client: installation.operator(), heard: Vec::new() };
+    let mut body = json!({ "provider": "proxmox", "settings": settings(&[&cluster.url]), "secret": TOKEN_SECRET,
+                           "fingerprints": fingerprints(&cluster) });
+    let test = operator.send("POST", "/admin/v1/region_tests", Some(body.clone())).await["test"].take();
+    let offers = &test["offers"];
+    let storages = offers["storages"].as_array().unwrap();
+    let of = |name: &str| storages.iter().find(|one| one["name"] == name).unwrap();
+    assert_eq!(
+        (&of("local-lvm")["not_for_disks"], &of("shared")["shared"]),
+        (&Value::Null, &json!(true)),
+        "{offers:#}"
+    );
+    assert!(of("local-lvm")["not_for_images"].as_str().unwrap().contains("keeps no files"), "{offers:#}");
+    assert_eq!(of("local")["hosts"], json!(["pve1", "pve2"]));
+    let bridges = offers["bridges"].as_array().unwrap();
+    assert!(bridges.iter().any(|one| one["name"] == "vmbr0" && one["missing_on"] == json!([])), "{offers:#}");
+    assert!(offers["pools"].as_array().unwrap().contains(&json!("cairn")), "{offers:#}");
+
+    body["slug"] = json!("lab");
+    body["pools"] = json!([{ "name": "public", "kind": "public_bridged", "range": "203.0.113.0/24" }]);
+    operator.send("POST", "/admin/v1/regions", Some(body.clone())).await;
+    body["slug"] = json!("lab-again");
+    let (status, answer) = operator.client.send("POST", "/admin/v1/regions", Some(body)).await;
+    assert_eq!((status, &answer["cloud"]["field"]), (422, &json!("settings.guest_numbers")), "{answer}");
+    until_connected(&mut operator, "lab").await;
+    let team = operator.send("GET", "/admin/v1/teams", None).await["teams"][0]["id"].take();
+    let adopt = |guest: &str| json!({ "region": "lab", "guest": guest, "team_id": team });
+    for (guest, name, address) in [("105", "mail", "203.0.113.50"), ("106", "files", "203.0.113.51")] {
+        operator.find_in("/admin/v1/guests?region=lab", "guests", "name", guest).await;
+        operator.send("POST", "/admin/v1/guests/adopt", Some(adopt(guest))).await;
+        operator.find_in("/admin/v1/servers?region=lab", "servers", "status", "active").await;
+        let server = operator.find_in("/admin/v1/servers?region=lab", "servers", "name", name).await;
+        let path = format!("/admin/v1/servers?region=lab&per_page={}", 50);
+        let answered = operator.find_in(&path, "servers", "address", address).await;
+        assert_eq!(server["id"], answered["id"]);
+    }
+    operator.send("POST", "/admin/v1/guests/adopt", Some(adopt("107"))).await;
+    let told = operator.find_in("/admin/v1/alerts", "alerts", "kind", "adoption_failed").await;
+    assert!(told["message"].as_str().unwrap().contains("203.0.113.50"), "{told}");
+    let twin = cluster.control.guests().into_iter().find(|guest| guest.vmid == 107).unwrap();
+    assert!(!twin.config.contains_key("tags") && twin.status == "running", "{twin:?}");
+    let (status, answer) = operator.client.send("POST", "/admin/v1/guests/adopt", Some(adopt("999"))).await;
+    assert!(status == 404 && answer["message"].as_str().unwrap().contains("guest list"), "{answer}");
     assert!(daemon.end(Signal::SIGTERM).await.success());
 }
