@@ -69,17 +69,38 @@ pub async fn of(connection: &mut PgConnection, servers: &[ServerId]) -> Result<V
 }
 
 /// Everything that `server` has, after one address of each network that it is on has been claimed. Mostly it has them
-/// already: then that is all that is asked. `None`: a pool is exhausted.
+/// already: then that is all that is asked. What it has of its VPC goes back where its region turned out to have no private
+/// networks after the request. `None`: a pool is exhausted, or there is no network for it at all.
 pub async fn owned(tx: &mut Tx, team: TeamId, server: ServerId) -> Result<Option<Vec<Claimed>>> {
     let pools = crate::networks::pools_of(tx, server).await?;
+    if pools.is_empty() {
+        return Ok(None);
+    }
     let owned = of(tx, &[server]).await?;
-    if owned.len() >= pools.len() {
+    if owned.len() > pools.len() {
+        release_private(tx, server, &pools).await?;
+        return of(tx, &[server]).await.map(Some);
+    }
+    if owned.len() == pools.len() {
         return Ok(Some(owned));
     }
     if claim(tx, team, &[server], &pools).await? > 0 {
         return Ok(None);
     }
     of(tx, &[server]).await.map(Some)
+}
+
+/// Gives back the addresses of VPCs that `server` has, but for those of `pools`.
+async fn release_private(tx: &mut Tx, server: ServerId, pools: &[Uuid]) -> Result<()> {
+    sqlx::query(
+        "UPDATE addresses a SET server_id = NULL, team_id = NULL, claimed_at = NULL FROM address_pools p
+         WHERE a.server_id = $1 AND p.id = a.pool_id AND p.vpc_id IS NOT NULL AND p.id <> ALL ($2)",
+    )
+    .bind(server.0)
+    .bind(pools)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 /// Gives back everything that `server` has. Giving back nothing is fine.

@@ -43,11 +43,12 @@ pub async fn default_vpc(tx: &mut Tx, team: TeamId, region: &RegionSlug, range: 
     Ok(Vpc { id: VpcId(id), region: region.clone(), pool })
 }
 
-/// The pools that a server has an address of: its region's public one if it asked for it, and its VPC's.
+/// The pools that a server has an address of: its region's public one if it asked for it, and its VPC's unless its region
+/// is known to have no private networks.
 pub async fn pools_of(tx: &mut Tx, server: ServerId) -> Result<Vec<Uuid>> {
     Ok(sqlx::query_scalar(
-        "SELECT p.id FROM servers s JOIN address_pools p
-           ON p.vpc_id = s.vpc_id
+        "SELECT p.id FROM servers s JOIN regions r ON r.slug = s.region JOIN address_pools p
+           ON (p.vpc_id = s.vpc_id AND coalesce((r.capabilities -> 'private_networks')::boolean, true))
               OR (s.public_networking AND p.id = (SELECT o.id FROM address_pools o
                   WHERE o.region = s.region AND o.vpc_id IS NULL ORDER BY o.name LIMIT 1))
          WHERE s.id = $1 ORDER BY p.vpc_id NULLS FIRST",

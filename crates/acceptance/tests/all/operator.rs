@@ -206,8 +206,8 @@ impl Clusters {
     }
 }
 
-async fn order(tenant: &Client, name: &str, region: &str, public: bool) -> (i64, i64) {
-    let body = json!({ "name": name, "region": region, "size": SIZE, "image": IMAGE, "public_networking": public });
+async fn order(tenant: &Client, name: &str, region: &str) -> (i64, i64) {
+    let body = json!({ "name": name, "region": region, "size": SIZE, "image": IMAGE });
     let answer = tenant.post("/v2/droplets", body).await;
     (answer["droplet"]["id"].as_i64().unwrap(), answer["links"]["actions"][0]["id"].as_i64().unwrap())
 }
@@ -238,9 +238,12 @@ async fn each_mistake_is_a_sentence_to_act_on_and_costs_nobody_else_anything() {
     }
     // The same cluster, as it should be, among all those that are not.
     let healthy = numbered(&settings(&[&clusters.good.url]), mistakes.len());
-    operator.connect("healthy", &healthy, TOKEN_SECRET, &fingerprints(&clusters.good)).await;
+    let body = json!({ "slug": "healthy", "provider": "proxmox", "settings": healthy, "secret": TOKEN_SECRET,
+                       "fingerprints": fingerprints(&clusters.good),
+                       "pools": [{ "name": "public", "kind": "public_bridged", "range": "203.0.113.0/24" }] });
+    operator.send("POST", "/admin/v1/regions", Some(body)).await;
     until_connected(&mut operator, "healthy").await;
-    let (server, action) = order(&tenant, "meanwhile", "healthy", false).await;
+    let (server, action) = order(&tenant, "meanwhile", "healthy").await;
     for mistake in &mistakes {
         operator.hear(mistake).await;
     }
@@ -281,7 +284,7 @@ async fn the_demo_region_alone_carries_a_server_from_its_making_to_its_end() {
         (Operator { client: installation.operator(), heard: Vec::new() }, installation.client());
     until_connected(&mut operator, "demo").await;
     let before = operator.send("GET", "/admin/v1/regions/demo", None).await["region"].take();
-    let (server, action) = order(&tenant, "web-1", "demo", true).await;
+    let (server, action) = order(&tenant, "web-1", "demo").await;
     let made = tenant.ended(action).await;
     assert_eq!(made["status"], "completed", "{made}");
 

@@ -2,9 +2,9 @@
 
 use crate::Api;
 use crate::edge::{AsOperator, Json, PageParameters, Paging, Query, Result};
+use crate::v2::shapes;
 use axum::extract::State;
 use model::ids::{HostId, RegionSlug, TeamId};
-use model::states::Power;
 use store::servers::{Placed, Where};
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -60,11 +60,7 @@ fn wire(server: Placed) -> PlacedServer {
     }
 }
 
+/// The tenant's word for it, unless its deletion was asked for: then its tenant is shown nothing any more.
 fn status(server: &Placed) -> &'static str {
-    match server.seen_power {
-        _ if server.leaving => "deleting",
-        _ if !server.answered => "new",
-        Some(Power::Off) => "off",
-        Some(Power::On) | None => "active",
-    }
+    if server.leaving { "deleting" } else { shapes::status(server.answered, server.seen_power).as_str() }
 }

@@ -3,7 +3,7 @@
 use crate::Api;
 use crate::edge::Result;
 use model::ids::{ActionId, ImageId};
-use model::states::{ImageKind, Power, ServerStatus};
+use model::states::{Power, ServerStatus};
 use std::sync::Arc;
 use store::catalogue::Shelf;
 use store::servers::{ImageOf, Server};
@@ -77,7 +77,7 @@ impl Shapes {
             disk: i64::from(server.disk_gb),
             disk_info: vec![DiskInfo::local(i64::from(server.disk_gb))],
             locked: server.locked,
-            status: status(&server),
+            status: status(server.answered, server.seen_power),
             kernel: None,
             created_at: server.created_at.into(),
             features: features(&server),
@@ -89,7 +89,8 @@ impl Shapes {
             size,
             networks: networks(&server),
             region: self.region(server.region.as_str()),
-            vpc_uuid: Some(server.vpc.0),
+            // Its row names a VPC in any case; without an address of it, the server is not in it.
+            vpc_uuid: server.private_address.map(|_| server.vpc.0),
             cloud: Some(extension(&server)),
             image: self.image_of(server.image),
             tags: server.tags,
@@ -143,9 +144,9 @@ pub(crate) fn action_link(api: &Api, id: ActionId, rel: &str) -> ActionLink {
     ActionLink { id, rel: rel.to_owned(), href: api.href(&format!("/v2/actions/{id}")) }
 }
 
-/// `new` until it has answered for the first time; then what was last seen.
-fn status(server: &Server) -> ServerStatus {
-    match (server.answered, server.seen_power) {
+/// `new` until it has answered for the first time; then what was last seen. What is not at its provider any more is off.
+pub(crate) fn status(answered: bool, seen_power: Option<Power>) -> ServerStatus {
+    match (answered, seen_power) {
         (false, _) => ServerStatus::New,
         (true, Some(Power::On)) => ServerStatus::Active,
         (true, Some(Power::Off) | None) => ServerStatus::Off,
@@ -179,8 +180,8 @@ fn networks(server: &Server) -> Networks {
 }
 
 fn extension(server: &Server) -> ServerCloud {
-    let user = if server.image.kind == ImageKind::Base { server.image.default_user.as_str() } else { "root" };
-    let endpoint = |host: String, port| SshEndpoint { host, port, user: user.to_owned() };
+    // The one that the seed gives the keys to (`cloud::server::seed`).
+    let endpoint = |host: String, port| SshEndpoint { host, port, user: server.image.default_user.clone() };
     let ssh = match (&server.seen_ssh, &server.public_address) {
         (Some((host, port)), _) => Some(endpoint(host.clone(), *port)),
         (None, Some((address, ..))) if server.answered => Some(endpoint(address.to_string(), 22)),

@@ -15,6 +15,7 @@ mod images;
 mod keys;
 mod limits;
 mod service;
+mod showing;
 mod snapshots;
 mod stage;
 mod tags;

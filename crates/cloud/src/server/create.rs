@@ -170,6 +170,7 @@ struct Fit {
     image: store::servers::Image,
     keys: Vec<String>,
     vpc: Option<Vpc>,
+    private: bool,
     public_pool: Option<uuid::Uuid>,
     ids: Vec<ServerId>,
 }
@@ -200,6 +201,10 @@ fn fit(request: &CreateServers, ground: Ground) -> Result<Fit> {
     })?;
     check_image(&image, region.slug.as_str(), size.slug.as_str(), size.disk_gb)?;
     let keys = chosen_keys(&request.keys, &ground.keys)?;
+    let private = has_private_networks(&region);
+    if !private {
+        check_public(request, &region)?;
+    }
     let vpc = fit_vpc(request, ground.vpc, &region)?;
     let capabilities: Capabilities = serde_json::from_value(region.capabilities.clone()).unwrap_or_default();
     super::containers::check_create(request, &image, &region.slug, capabilities)?;
@@ -216,7 +221,38 @@ fn fit(request: &CreateServers, ground: Ground) -> Result<Fit> {
         let message = format!("Region `{}` has no public addresses. Set `public_networking` to false.", region.slug);
         return Err(refuse(Code::AddressesExhausted, "public_networking", &message).into());
     }
-    Ok(Fit { region, size, image, keys, vpc, public_pool, ids: ground.ids })
+    Ok(Fit { region, size, image, keys, vpc, private, public_pool, ids: ground.ids })
+}
+
+/// Whether servers there get an address of their VPC. What a region can do is known from the first look at it; until then
+/// it is taken to have private networks, and the step that claims addresses goes by what is known by that time.
+fn has_private_networks(region: &store::servers::Region) -> bool {
+    region.capabilities.get("private_networks").and_then(serde_json::Value::as_bool).unwrap_or(true)
+}
+
+/// What a request cannot ask for in a region without private networks: a public address is the only one there is.
+fn check_public(request: &CreateServers, region: &store::servers::Region) -> Result<()> {
+    let slug = &region.slug;
+    if region.public_pool.is_none() {
+        let message = format!(
+            "Region `{slug}` has neither public addresses nor private networks. Choose another one, or ask your operator to \
+             add a range."
+        );
+        return Err(refuse(Code::AddressesExhausted, "region", &message).into());
+    }
+    if request.vpc.is_some() {
+        let message =
+            format!("Region `{slug}` has no private networks. Leave `vpc_uuid` out, or choose another region.");
+        return Err(refuse(Code::Unsupported, "vpc_uuid", &message).into());
+    }
+    if !request.public_networking {
+        let message = format!(
+            "Region `{slug}` has no private networks, and without a public address the server would have no network at all. \
+             Leave `public_networking` out, or choose another region."
+        );
+        return Err(refuse(Code::Unsupported, "public_networking", &message).into());
+    }
+    Ok(())
 }
 
 fn refuse(code: Code, field: &str, message: &str) -> Refusal {
@@ -370,7 +406,8 @@ async fn one_policy(tx: &mut Tx, team: TeamId, group: &Group) -> Result<()> {
     Err(Refusal::field("cloud.group.policy", message).into())
 }
 
-/// Claims the addresses and admits the servers under the quota's lock. Returns the VPC that they are in.
+/// Claims the addresses and admits the servers under the quota's lock. Returns the VPC that they are counted to: where
+/// there are no private networks, they have no address of it.
 async fn reserve(tx: &mut Tx, team: TeamId, fit: &Fit) -> Result<VpcId> {
     let vpc = match &fit.vpc {
         Some(vpc) => vpc.clone(),
@@ -379,7 +416,7 @@ async fn reserve(tx: &mut Tx, team: TeamId, fit: &Fit) -> Result<VpcId> {
             store::networks::default_vpc(tx, team, &fit.region.slug, range).await?
         }
     };
-    let pools: Vec<uuid::Uuid> = fit.public_pool.into_iter().chain([vpc.pool]).collect();
+    let pools: Vec<uuid::Uuid> = fit.public_pool.into_iter().chain(fit.private.then_some(vpc.pool)).collect();
     // The quota's lock is taken last: the team's other creates wait for it.
     let (missing, quota) = store::quota::claim_and_lock(tx, team, &fit.ids, &pools).await?;
     if missing > 0 {

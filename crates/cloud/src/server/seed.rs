@@ -84,7 +84,9 @@ pub(crate) fn seed(
         network_config: documents.network_config,
         plain: PlainSeed {
             host_name: work.name.clone(),
-            user: "root".to_owned(),
+            // The image's own, as the answers say: a provider with single values makes no other one, and the documents let
+            // it log in as well as root.
+            user: work.default_user.clone(),
             keys: work.public_keys.clone(),
             resolvers: work.resolvers.clone(),
             has_user_data: work.user_data.is_some(),

@@ -84,3 +84,67 @@ async fn an_archive_makes_containers_where_there_are_any() {
     assert_eq!(made.servers[0].image.guest, model::states::GuestKind::Container);
     assert!(bring(stage.store(), &stage.caller, &own, Reach::Public).await.is_ok());
 }
+
+/// The networks of every address that a server has.
+async fn networks(stage: &Stage, server: model::ids::ServerId) -> Vec<(bool,)> {
+    let statement = "SELECT p.vpc_id IS NULL FROM addresses a JOIN address_pools p ON p.id = a.pool_id";
+    stage.all(&format!("{statement} WHERE a.server_id = {server} ORDER BY p.vpc_id NULLS FIRST")).await
+}
+
+const WITHOUT: &str = "UPDATE regions SET capabilities = jsonb_set(capabilities, '{private_networks}', 'false')";
+
+#[tokio::test]
+async fn where_there_are_no_private_networks_a_server_has_no_address_of_one() {
+    let stage = Stage::set().await;
+    let before = stage.server("before").await;
+    assert_eq!(networks(&stage, before).await, [(true,), (false,)]);
+    let vpc: uuid::Uuid = stage.one("SELECT id FROM vpcs").await;
+    stage.run(WITHOUT).await;
+
+    let created = create(stage.store(), &stage.caller, &stage.request(&["web"])).await.unwrap();
+    assert!(created.servers[0].public_address.is_some() && created.servers[0].private_address.is_none());
+    stage.settle().await;
+    assert_eq!(networks(&stage, created.servers[0].id).await, [(true,)], "no step claims one later");
+    assert_eq!(networks(&stage, before).await, [(true,), (false,)], "who has one keeps it");
+
+    let request = stage.request(&["web-2"]);
+    for (field, request) in [
+        ("vpc_uuid", CreateServers { vpc: Some(model::ids::VpcId(vpc)), ..request.clone() }),
+        ("public_networking", CreateServers { public_networking: false, ..request.clone() }),
+    ] {
+        match create(stage.store(), &stage.caller, &request).await {
+            Err(cloud::Error::Refused(refusal)) => {
+                assert_eq!((refusal.code, refusal.field.as_deref()), (Code::Unsupported, Some(field)));
+                assert!(refusal.message.contains("has no private networks"), "{}", refusal.message);
+            }
+            other => panic!("{field}: {other:?} is no refusal"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_region_that_turns_out_to_have_no_private_networks_takes_the_address_back() {
+    let stage = Stage::set().await;
+    stage.run("UPDATE regions SET capabilities = capabilities - 'private_networks'").await;
+    let (web, closed) =
+        (stage.order("web").await, CreateServers { public_networking: false, ..stage.request(&["closed"]) });
+    let closed = create(stage.store(), &stage.caller, &closed).await.unwrap().servers[0].id;
+    assert_eq!((networks(&stage, web).await.len(), networks(&stage, closed).await.len()), (2, 1));
+    stage.run(WITHOUT).await;
+    stage.settle().await;
+    assert_eq!(networks(&stage, web).await, [(true,)]);
+    let made: Vec<(i32, bool)> = stage.all("SELECT resource_id, errored FROM actions ORDER BY resource_id").await;
+    assert_eq!(made, [(web.0, false), (closed.0, true)], "one without any network is not made");
+}
+
+#[tokio::test]
+async fn the_seed_gives_the_keys_to_the_user_of_the_image() {
+    let stage = Stage::set().await;
+    let server = stage.order("web").await;
+    for user in ["debian", "root"] {
+        stage.run(&format!("UPDATE images SET default_user = '{user}'")).await;
+        let work = stage.site.server(server).await.unwrap();
+        let spec = cloud::site::guest_spec(&stage.site, &work, &[], work.image, "first").unwrap();
+        assert_eq!(spec.seed.plain.user, user);
+    }
+}
