@@ -24,7 +24,7 @@ use workflow::{Fault, NewWorkflow, Outcome, Run};
 pub struct Adopt {
     /// Where the guest is.
     pub region: RegionSlug,
-    /// Its number at the provider.
+    /// Its number at the provider, or what it is called there.
     pub name: String,
     /// Whose it becomes.
     pub team: TeamId,
@@ -49,7 +49,7 @@ pub enum Quota {
 pub async fn adopt(store: &Store, operator: &Operator, adopt: &Adopt) -> Result<(ServerId, WorkflowId)> {
     let mut tx = store.begin().await?;
     let home = store::servers::home(&mut tx, &adopt.region, adopt.team).await?.ok_or_else(|| no_region(adopt))?;
-    let stranger = store::strangers::find(&mut tx, &adopt.region, &adopt.name).await?.ok_or_else(|| no_guest(adopt))?;
+    let stranger = find(&mut tx, adopt).await?;
     if !home.team_exists {
         let message = "There is no such team. `cairn admin team list` shows them.";
         return Err(Refusal::field("team_id", message).into());
@@ -92,9 +92,27 @@ pub async fn adopt(store: &Store, operator: &Operator, adopt: &Adopt) -> Result<
     if life.insert(&mut tx).await? != Inserted::New {
         return Err(Refusal::pending_event().into());
     }
-    record(&mut tx, operator, adopt, id).await?;
+    record(&mut tx, operator, adopt, &stranger, id).await?;
     tx.commit().await.map_err(store::Error::from)?;
     Ok((id, workflow))
+}
+
+/// The guest of that number, or the only one of that name.
+async fn find(tx: &mut Tx, adopt: &Adopt) -> Result<Stranger> {
+    if let Some(stranger) = store::strangers::find(tx, &adopt.region, &adopt.name).await? {
+        return Ok(stranger);
+    }
+    // Some guests have no name, and nobody means those.
+    if adopt.name.is_empty() {
+        return Err(no_guest(adopt).into());
+    }
+    let mut called = store::strangers::titled(tx, &adopt.region, &adopt.name).await?;
+    if called.len() > 1 {
+        let numbers = called.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
+        let message = format!("Several guests are called `{}`: {numbers}. Say the number of one.", adopt.name);
+        return Err(Refusal::field("guest", message).into());
+    }
+    Ok(called.pop().ok_or_else(|| no_guest(adopt))?)
 }
 
 fn no_region(adopt: &Adopt) -> Refusal {
@@ -132,11 +150,11 @@ async fn admit(tx: &mut Tx, adopt: &Adopt, (vcpus, memory_mib, disk_gb): (i32, i
     Ok(())
 }
 
-async fn record(tx: &mut Tx, operator: &Operator, adopt: &Adopt, id: ServerId) -> Result<()> {
-    store::strangers::forget(tx, &adopt.region, &adopt.name).await?;
+async fn record(tx: &mut Tx, operator: &Operator, adopt: &Adopt, stranger: &Stranger, id: ServerId) -> Result<()> {
+    store::strangers::forget(tx, &adopt.region, &stranger.name).await?;
     store::events::append(tx, adopt.team, "droplet.create", &crate::server::urn(id), &json!({ "adopted": true }))
         .await?;
-    let detail = json!({ "region": adopt.region, "guest": adopt.name, "team": adopt.team,
+    let detail = json!({ "region": adopt.region, "guest": stranger.name, "team": adopt.team,
                          "over_quota": adopt.quota == Quota::Overrun });
     operators::record(tx, operator.origin(), "guest.adopt", &subject(id), &detail).await?;
     Ok(())

@@ -1,10 +1,12 @@
 //! Regions: how they are connected, and what their providers say of them, written down for placement and for requests.
 
+mod files;
 mod numbers;
 pub(crate) mod probe;
 mod record;
 mod verbs;
 
+pub use files::names_file;
 pub(crate) use record::{Policy, record, settings};
 pub use record::{record_hosts, unreachable};
 pub use verbs::{NewRegion, Probe, RegionEdit, connect, edit, remove, test, test_saved};

@@ -104,7 +104,7 @@ pub async fn list(store: &Store, region: Option<&RegionSlug>, limit: i64, offset
     Ok((rows.iter().map(read).collect::<Result<_>>()?, total))
 }
 
-/// One stranger by its number or name.
+/// One stranger by its number, or what else its provider knows it by.
 pub async fn find(tx: &mut Tx, region: &RegionSlug, name: &str) -> Result<Option<Stranger>> {
     let row = sqlx::query("SELECT * FROM strangers WHERE region = $1 AND name = $2 LIMIT 1")
         .bind(region.as_str())
@@ -112,6 +112,17 @@ pub async fn find(tx: &mut Tx, region: &RegionSlug, name: &str) -> Result<Option
         .fetch_optional(&mut **tx)
         .await?;
     row.as_ref().map(read).transpose()
+}
+
+/// Strangers that people there call so: none, one or several.
+pub async fn titled(tx: &mut Tx, region: &RegionSlug, title: &str) -> Result<Vec<Stranger>> {
+    let rows =
+        sqlx::query("SELECT * FROM strangers WHERE region = $1 AND title = $2 ORDER BY length(name), name, host")
+            .bind(region.as_str())
+            .bind(title)
+            .fetch_all(&mut **tx)
+            .await?;
+    rows.iter().map(read).collect()
 }
 
 /// A stranger that was adopted is none any more.

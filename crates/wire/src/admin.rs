@@ -1,5 +1,6 @@
 //! What operators see and ask for: everything under `/admin/v1`, with the same envelopes, errors and paging as the
-//! rest.
+//! rest. Unlike there, an unknown field of a request is refused by its name: a misspelt one would be as if it was not said.
+//! The parts of a policy stand in answers, too, where a field may be newer than its reader; theirs are ignored.
 
 mod alert;
 mod guest;

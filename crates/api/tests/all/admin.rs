@@ -202,6 +202,55 @@ async fn what_is_wrong_with_a_region_is_named() {
     assert_eq!(left.0, 0);
 }
 
+/// A misspelt field would otherwise silently be as if it was not said.
+#[tokio::test]
+async fn an_unknown_field_is_refused_by_its_name() {
+    let service = with_key().await;
+    service.admin("POST", "/regions", &lab()).await.expect(201);
+    let nobody = uuid::Uuid::now_v7();
+    let mut other = lab();
+    other["slug"] = json!("other");
+    let mut pool = other.clone();
+    pool["pools"][0]["gatway"] = json!("192.0.2.1");
+    for (method, path, mut body, unknown) in [
+        ("POST", "/regions".to_owned(), other, "vpc_rang"),
+        ("PUT", "/regions/lab".to_owned(), json!({"available": false}), "vpc_range"),
+        ("POST", "/region_tests".to_owned(), json!({"provider": "proxmox"}), "setings"),
+        ("PUT", format!("/hosts/{nobody}"), json!({"maintenance": true}), "tag"),
+        ("POST", "/migrations".to_owned(), json!({"server_id": 1}), "host"),
+        ("POST", "/templates".to_owned(), json!({"region": "lab", "image_id": 1}), "force"),
+        ("POST", "/guests/adopt".to_owned(), json!({"region": "lab", "guest": "1", "team_id": nobody}), "quota"),
+    ] {
+        body[unknown] = json!("x");
+        let answer = service.admin(method, &path, &body).await.refused(422, &format!("unknown field `{unknown}`"));
+        assert_eq!(answer.body["cloud"]["field"], unknown, "{}", answer.body);
+    }
+    let answer = service.admin("POST", "/regions", &pool).await.refused(422, "unknown field `gatway`");
+    assert_eq!(answer.body["cloud"]["field"], "pools[0].gatway");
+    let shown = service.admin("GET", "/regions/lab", &Value::Null).await.expect(200);
+    assert_eq!(shown.body["region"]["available"], true, "nothing of it is done");
+}
+
+/// A worker would read it, and send it to whoever the settings name.
+#[tokio::test]
+async fn no_request_names_a_file_of_the_host() {
+    let service = with_key().await;
+    service.admin("POST", "/regions", &lab()).await.expect(201);
+    let settings =
+        json!({"entries": ["https://192.0.2.7:8006"], "token_id": "a@pve!b", "token_secret_file": "/etc/shadow"});
+    let mut other = lab();
+    other["slug"] = json!("other");
+    other["settings"] = settings.clone();
+    for (method, path, body) in [
+        ("POST", "/regions", other),
+        ("PUT", "/regions/lab", json!({"settings": settings})),
+        ("POST", "/region_tests", json!({"provider": "proxmox", "settings": settings})),
+    ] {
+        let answer = service.admin(method, path, &body).await.refused(422, "settings.token_secret_file");
+        assert_eq!(answer.body["cloud"]["field"], "settings.token_secret_file");
+    }
+}
+
 #[tokio::test]
 async fn a_host_is_kept_free_and_let_on_again() {
     let stage = Stage::set().await;

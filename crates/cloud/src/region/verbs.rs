@@ -1,6 +1,6 @@
 //! What operators do with regions: connect, try out, edit, remove.
 
-use super::{numbers, probe};
+use super::{files, numbers, probe};
 use crate::secrets::Key;
 use crate::{Error, Operator, Result};
 use ipnet::Ipv4Net;
@@ -102,8 +102,12 @@ fn seal(key: &Key, purpose: &str, secret: Option<&str>) -> Result<Option<Vec<u8>
     sealed.map_err(|_| Error::Bug("a secret could not be sealed".to_owned()))
 }
 
-fn refuse_no_object(settings: &Value) -> Result<()> {
-    if settings.is_object() { Ok(()) } else { Err(Refusal::field("settings", "Write an object.").into()) }
+/// Checks what holds for the settings of every provider, wherever a request brings some.
+fn check_settings(settings: &Value) -> Result<()> {
+    if !settings.is_object() {
+        return Err(Refusal::field("settings", "Write an object.").into());
+    }
+    files::refuse(settings)
 }
 
 /// Checks by the rules that hold for the catalogue's regions. The first mistake is the answer.
@@ -169,7 +173,7 @@ fn as_listed(new: &NewRegion) -> catalogue::Region {
 
 /// Connects a region: every process that works or observes opens it within seconds.
 pub async fn connect(store: &Store, key: &Key, operator: &Operator, new: &NewRegion) -> Result<Region> {
-    refuse_no_object(&new.settings)?;
+    check_settings(&new.settings)?;
     check_policy(Some(new.placement), Some(new.heal))?;
     check(&as_listed(new))?;
     let slug = RegionSlug(new.slug.clone());
@@ -227,7 +231,7 @@ pub async fn edit(
         let message = "This region comes from the catalogue. Change it in the catalogue's file and restart.";
         return Err(Refusal::new(Code::WrongState, message).into());
     }
-    edit.settings.as_ref().map(refuse_no_object).transpose()?;
+    edit.settings.as_ref().map(check_settings).transpose()?;
     check_policy(edit.placement, edit.heal)?;
     check(&edited(&present, edit)?)?;
     let secret = seal(key, &sealed_for(slug), edit.secret.as_deref())?;
@@ -302,7 +306,7 @@ pub async fn remove(store: &Store, operator: &Operator, slug: &RegionSlug) -> Re
 
 /// Tries a connection out before anything is saved.
 pub async fn test(store: &Store, key: &Key, operator: &Operator, asked: &Probe) -> Result<Tested> {
-    refuse_no_object(&asked.settings)?;
+    check_settings(&asked.settings)?;
     let purpose = format!("probe:{}", operator.request_id);
     let connection = Connection {
         region: RegionSlug::from("probe"),

@@ -48,6 +48,26 @@ async fn a_stranger_becomes_a_teams_server() {
 }
 
 #[tokio::test]
+async fn a_guest_is_adopted_by_its_name_where_only_one_has_it() {
+    let stage = with_stranger().await;
+    stage.crowd.state().strangers.insert("4712".to_owned(), stranger("4712", "pve1"));
+    stage.crowd.state().strangers.insert("4713".to_owned(), stranger("4713", "pve2"));
+    stage.crowd.state().strangers.get_mut("4713").unwrap().title = "legacy-4712".to_owned();
+    stage.look().await;
+    let several = Adopt { name: "legacy-4712".to_owned(), ..wanted(&stage) };
+    let refused = adopt(stage.store(), &stage.operator, &several).await;
+    let Err(cloud::Error::Refused(refusal)) = refused else { panic!("{refused:?}") };
+    assert_eq!((refusal.code, refusal.field.as_deref()), (Code::UnprocessableEntity, Some("guest")));
+    assert!(refusal.message.contains("4712, 4713"), "{}", refusal.message);
+
+    let named = Adopt { name: "legacy-4711".to_owned(), ..wanted(&stage) };
+    let (server, _) = adopt(stage.store(), &stage.operator, &named).await.unwrap();
+    assert_eq!(stage.number(server).await, "4711");
+    let left = store::strangers::list(stage.store(), None, 10, 0).await.unwrap().0;
+    assert_eq!(left.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["4712", "4713"]);
+}
+
+#[tokio::test]
 async fn an_adoption_that_fails_touches_nothing() {
     let stage = with_stranger().await;
     stage.crowd.state().refuse_adoption = true;

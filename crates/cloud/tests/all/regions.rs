@@ -89,6 +89,31 @@ async fn what_is_wrong_is_refused_before_anything_is_written() {
     assert_eq!(code(remove(store, &stage.operator, &local).await), Code::WrongState);
 }
 
+/// A worker would send such a file to whoever the settings name, or run it.
+#[tokio::test]
+async fn no_request_names_a_file_of_the_host() {
+    let stage = Stage::set().await;
+    let (store, key) = (stage.store(), Key::generate());
+    connect(store, &key, &stage.operator, &demo()).await.unwrap();
+    for name in ["token_secret_file", "qemu_binary", "qemu_img_binary"] {
+        let settings = json!({ "entries": ["https://pve1:8006"], name: "/etc/shadow" });
+        let twin = NewRegion { slug: "twin".to_owned(), settings: settings.clone(), ..demo() };
+        let change = RegionEdit { settings: Some(settings.clone()), ..RegionEdit::default() };
+        let provider = "crowd".to_owned();
+        let probe = Probe { provider, settings, secret: None, fingerprints: Vec::new() };
+        for refused in [
+            connect(store, &key, &stage.operator, &twin).await.map(drop),
+            edit(store, &key, &stage.operator, &slug(), &change).await.map(drop),
+            test(store, &key, &stage.operator, &probe).await.map(drop),
+        ] {
+            let Err(cloud::Error::Refused(refusal)) = refused else { panic!("{refused:?}") };
+            assert_eq!(refusal.code, Code::UnprocessableEntity);
+            assert_eq!(refusal.field, Some(format!("settings.{name}")));
+        }
+    }
+    assert_eq!(stage.one::<i64>("SELECT count(*) FROM region_probes").await, 0, "no worker hears of it");
+}
+
 #[tokio::test]
 async fn two_regions_on_one_cluster_give_numbers_of_their_own() {
     let stage = Stage::set().await;

@@ -84,7 +84,7 @@ pub enum GuestPower {
 /// Makes a guest a server of a team.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = AdminGuestAdopt)]
-#[serde(remote = "Self", expecting = "an object")]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct GuestAdopt {
     /// The region that it is in.
     pub region: String,

@@ -94,7 +94,7 @@ pub enum HostState {
 /// Changes a host. What is absent stays as it is.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[schema(as = AdminHostUpdate)]
-#[serde(remote = "Self", expecting = "an object")]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct HostUpdate {
     /// Whether it is to take no new servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -90,7 +90,7 @@ pub enum MigrationState {
 /// Moves a server.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = AdminMigrationCreate)]
-#[serde(remote = "Self", expecting = "an object")]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct MigrationCreate {
     /// The server.
     #[schema(value_type = i32)]

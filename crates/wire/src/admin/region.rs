@@ -139,7 +139,7 @@ pub struct RegionPool {
 /// Addresses that are given to servers.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = AdminPool)]
-#[serde(remote = "Self", expecting = "an object")]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct Pool {
     /// Its name, unique in the region.
     pub name: String,
@@ -177,7 +177,7 @@ words!(PoolKind);
 /// Connects a region.
 #[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = AdminRegionCreate)]
-#[serde(remote = "Self", expecting = "an object")]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct RegionCreate {
     /// For programs: lower-case letters, digits and `-`. Never changed.
     #[schema(min_length = 1, max_length = 63)]
@@ -228,7 +228,7 @@ pub struct RegionCreate {
 /// Changes a region. What is absent stays as it is.
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 #[schema(as = AdminRegionUpdate)]
-#[serde(remote = "Self", expecting = "an object")]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct RegionUpdate {
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -271,7 +271,7 @@ pub struct RegionUpdate {
 /// Asks whether a connection would work, before anything is stored.
 #[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = AdminRegionProbe)]
-#[serde(remote = "Self", expecting = "an object")]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct RegionProbe {
     /// Which provider's code is to speak to it.
     pub provider: String,

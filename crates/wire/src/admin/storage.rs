@@ -96,7 +96,7 @@ pub struct Template {
 /// Brings an image's bytes to a region before the first server needs them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = AdminTemplateFetch)]
-#[serde(remote = "Self", expecting = "an object")]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct TemplateFetch {
     /// The region.
     pub region: String,
