@@ -157,7 +157,9 @@ pub fn seen(sighting: &Sighting) -> Seen {
 pub fn fault(fault: provider::Fault) -> Fault {
     let detail = fault.detail;
     match fault.kind {
-        FaultKind::Transient => Fault::transient(detail).told("the provider, which is busy at the moment"),
+        FaultKind::Transient => {
+            Fault::transient(detail).told("the provider, which is busy or cannot be reached at the moment")
+        }
         FaultKind::Unknown => Fault::unknown(detail).told("the provider, whose answer was lost; looking again"),
         FaultKind::Full => Fault::transient(detail).told("room on the host"),
         FaultKind::Refused => {

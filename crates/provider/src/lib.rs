@@ -76,6 +76,12 @@ pub trait Provider: Send + Sync + 'static {
     /// Ensures that the seed (and with it name, keys and user data of the next first boot) is this one.
     async fn reseed_guest(&self, guest: &GuestRef, seed: &Seed) -> Result<()>;
 
+    /// Ensures, while the guest may still run, that its disk can be made anew from `image` where the guest is: the bytes are
+    /// brought to its host. `Refused`: they cannot be, and a rebuild would be refused, too. Changes nothing of the guest.
+    async fn prepare_rebuild(&self, _guest: &GuestRef, _image: &ImageRef) -> Result<Begun> {
+        Ok(Begun::Done)
+    }
+
     /// Ensures that the stopped guest's disk is a fresh copy of `spec.image`. `token` names this rebuild: a repeat
     /// with the same token does nothing once it has been done.
     async fn rebuild_guest(&self, guest: &GuestRef, spec: &GuestSpec, token: &str) -> Result<Begun>;

@@ -349,6 +349,11 @@ impl Step<Site> for CreateGuest {
         let addresses = claimed(cx, run).await?;
         let spec = site::guest_spec(cx, &work, &addresses.0, work.image, &work.incarnation)?;
         let answer = provider.create_guest(&guest, &spec).await;
+        if answer.as_ref().is_err_and(|no| no.kind == FaultKind::Transient)
+            && matches!(provider.find_image(&cx.image(work.image)).await, Ok(None))
+        {
+            return fetch_again(cx, run, &work).await;
+        }
         let sentence = "The provider would not make this server. Ask your operator to look at the log.";
         Ok(match site::settle(answer, Code::ProviderRefused, sentence)? {
             Ok(begun) => site::follow(begun, ()),
@@ -368,6 +373,17 @@ impl Step<Site> for CreateGuest {
             }
         }
     }
+}
+
+/// Brings back an image whose bytes went after they had been fetched: somebody deleted them, or the region's storage is
+/// another one now.
+async fn fetch_again(cx: &Site, run: &mut Run<Site>, work: &Work) -> Result<Outcome<()>, Fault> {
+    tracing::warn!(server = %work.id, image = %work.image, "the image is not in the region any more; fetching it again");
+    Ok(match crate::image::fetch::ensure(cx, run, &work.region, work.image, &work.image_source).await? {
+        // The image is there; the guest is not.
+        Outcome::Done(()) => Outcome::wait_for("the image, which was fetched again", Duration::from_millis(500)),
+        other => other,
+    })
 }
 
 /// Waits for a guest that is being made: looked at soon at first, and seldom where the lock of a killed clone waits for an

@@ -6,8 +6,10 @@ use crate::site::{self, Site};
 use async_trait::async_trait;
 use model::ids::{ImageId, ServerId};
 use model::refusal::Code;
+use provider::FaultKind;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use store::servers::Work;
 use workflow::{Definition, Fault, Kind, Outcome, Recorded, Run, Shape, Step, Unwinding, steps};
 
 /// Makes the disk anew, for a new machine.
@@ -45,7 +47,8 @@ impl Kind for Restore {
     type Input = RebuildInput;
 }
 
-/// The workflows of this file. The image is fetched before the guest is stopped: a download that fails costs nothing.
+/// The workflows of this file. The image is fetched, and brought to the guest's host, before the guest is stopped: a download
+/// that fails costs nothing, and what cannot be used there is refused while the guest runs.
 pub fn definitions() -> Vec<Definition<Site>> {
     vec![
         Definition::of::<Rebuild>(steps![FetchNewImage, power::SwitchOff, RebuildDisk, power::SwitchOn]),
@@ -57,7 +60,7 @@ fn input(run: &Run<Site>) -> Result<RebuildInput, Fault> {
     if run.kind() == Restore::KIND { run.input::<Restore>() } else { run.input::<Rebuild>() }
 }
 
-/// Brings the image's bytes to the region.
+/// Brings the image's bytes to the region, and to the server's host.
 pub struct FetchNewImage;
 
 #[async_trait]
@@ -78,8 +81,41 @@ impl Step<Site> for FetchNewImage {
                 "The image was deleted in the meantime. Choose another one.",
             ));
         };
-        crate::image::fetch::ensure(cx, run, &work.region, image, &source).await
+        match crate::image::fetch::ensure(cx, run, &work.region, image, &source).await? {
+            Outcome::Done(()) => bring_near(cx, run, &work, image).await,
+            other => Ok(other),
+        }
     }
+}
+
+/// How long after a failed try at bringing an image to the server's host the next one begins.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// The sentence for an image that is in the region and of no use where the server is.
+const OUT_OF_REACH: &str = "The server's host cannot use this image: as a rule, because the image's only copy is on another \
+     host's own storage. The server was left as it was. Ask your operator to move it to the image's host, or make a new \
+     server from the image.";
+
+/// Has the provider bring to the server's host what the new disk is copied from.
+async fn bring_near(cx: &Site, run: &Run<Site>, work: &Work, image: ImageId) -> Result<Outcome<()>, Fault> {
+    if let Some(failure) = site::failed(run.followed()) {
+        tracing::warn!(server = %work.id, %image, detail = %failure.detail, "bringing an image to a server's host failed");
+        if failure.kind == FaultKind::Refused {
+            return Ok(Outcome::refuse(Code::ImageUnavailable.as_str(), OUT_OF_REACH));
+        }
+        return Ok(Outcome::wait_for("another try at bringing the image to the server's host", AGAIN));
+    }
+    let guest = cx.placed_guest(work)?;
+    let answer = cx.provider(&work.region)?.prepare_rebuild(&guest, &cx.image(image)).await;
+    if answer.as_ref().is_err_and(|no| no.kind == FaultKind::Refused)
+        && let Err(missing) = power::look(cx, work).await?
+    {
+        return Ok(missing);
+    }
+    Ok(match site::settle(answer, Code::ImageUnavailable, OUT_OF_REACH)? {
+        Ok(begun) => site::follow(begun, ()),
+        Err(refusal) => refusal,
+    })
 }
 
 /// Replaces the disk. The workflow's id names this rebuild, so that a repeat finds it done.
@@ -112,7 +148,7 @@ impl Step<Site> for RebuildDisk {
         let spec = site::guest_spec(cx, &work, &addresses, image, incarnation)?;
         let guest = cx.placed_guest(&work)?;
         let answer = cx.provider(&work.region)?.rebuild_guest(&guest, &spec, &token).await;
-        let sentence = "The provider would not make the disk from this image. Choose another one.";
+        let sentence = "The provider would not make the disk from this image. Ask your operator to look at the log.";
         match site::settle(answer, Code::ProviderRefused, sentence)? {
             Err(refusal) => Ok(refusal),
             Ok(provider::Begun::Task(task)) => Ok(Outcome::follow(task.0)),

@@ -35,6 +35,12 @@ pub(crate) struct State {
     pub(crate) addresses: Vec<std::net::Ipv4Addr>,
     /// Disks cannot be copied, and no image is at hand.
     pub(crate) refuse_snapshots: bool,
+    /// Disks cannot be made anew where their guests are.
+    pub(crate) refuse_rebuilds: bool,
+    /// When the next guest is to be made, its image's bytes turn out to be gone.
+    pub(crate) lose_image: bool,
+    /// They are gone, until somebody fetches them.
+    pub(crate) image_lost: bool,
     pub(crate) live_moves: usize,
     pub(crate) deleted: Vec<String>,
     moves: BTreeMap<String, (String, String)>,
@@ -99,11 +105,13 @@ impl Provider for Crowd {
     }
 
     async fn ensure_image(&self, _image: &ImageRef, _source: &ImageSource) -> Result<Begun> {
+        self.state().image_lost = false;
         Ok(Begun::Done)
     }
 
     async fn find_image(&self, _image: &ImageRef) -> Result<Option<ImageSeen>> {
-        if self.state().refuse_snapshots {
+        let state = self.state();
+        if state.refuse_snapshots || state.image_lost {
             return Ok(None);
         }
         Ok(Some(ImageSeen { stored_bytes: 1 << 29, virtual_bytes: 2 << 30 }))
@@ -130,7 +138,12 @@ impl Provider for Crowd {
             rebuilt: None,
             boot: None,
         };
-        self.state().guests.entry(guest.name.clone()).or_insert(sighting);
+        let mut state = self.state();
+        state.image_lost |= std::mem::take(&mut state.lose_image);
+        if state.image_lost {
+            return Err(Fault::transient("there is no template"));
+        }
+        state.guests.entry(guest.name.clone()).or_insert(sighting);
         Ok(Begun::Done)
     }
 
@@ -148,6 +161,13 @@ impl Provider for Crowd {
 
     async fn reseed_guest(&self, _guest: &GuestRef, _seed: &Seed) -> Result<()> {
         Ok(())
+    }
+
+    async fn prepare_rebuild(&self, _guest: &GuestRef, _image: &ImageRef) -> Result<Begun> {
+        if self.state().refuse_rebuilds {
+            return Err(Fault::refused("the image's only copy is on pve9"));
+        }
+        Ok(Begun::Done)
     }
 
     async fn rebuild_guest(&self, guest: &GuestRef, _spec: &GuestSpec, token: &str) -> Result<Begun> {

@@ -5,7 +5,9 @@ use crate::stage::Stage;
 use async_trait::async_trait;
 use cloud::Site;
 use cloud::server::life::Life;
-use model::ids::{ServerId, WorkflowId};
+use cloud::server::wishes::{Wish, ask};
+use model::ids::{ImageId, ServerId, WorkflowId};
+use provider::GuestPower;
 use std::sync::Arc;
 use store::Store;
 use workflow::harness::{Bench, Scenario, check_workflow};
@@ -65,4 +67,39 @@ async fn every_fault_at_every_step_of_a_life_leaves_the_books_balanced() {
     let stage = Stage::numbered(Some((1000, 9999))).await;
     let cases = check_workflow(&Lives(stage)).await;
     assert!(cases > 200, "{cases}");
+}
+
+#[tokio::test]
+async fn an_image_that_went_after_it_was_fetched_is_fetched_again() {
+    let stage = Stage::set().await;
+    stage.crowd.state().lose_image = true;
+    stage.server("web").await;
+    assert!(!stage.crowd.state().image_lost);
+    assert_eq!(stage.crowd.state().guests.len(), 1);
+}
+
+#[tokio::test]
+async fn a_disk_that_cannot_be_made_where_the_server_is_is_refused_while_it_runs() {
+    let stage = Stage::set().await;
+    let server = stage.server("web").await;
+    ask(stage.store(), &stage.caller, server, &Wish::Snapshot(Some("s".to_owned()))).await.unwrap();
+    stage.settle().await;
+    let snapshot = ImageId(stage.one("SELECT id FROM images WHERE name = 's'").await);
+    stage.crowd.state().refuse_rebuilds = true;
+    let guest = stage.number(server).await;
+    for wish in [Wish::Restore(snapshot), Wish::Rebuild(store::servers::ImageChoice::Id(snapshot))] {
+        ask(stage.store(), &stage.caller, server, &wish).await.unwrap();
+        stage.settle().await;
+        let seen = stage.crowd.state().guests[&guest].clone();
+        assert_eq!((seen.power, seen.rebuilt), (GuestPower::Running, None), "{wish:?}");
+        let wanted: String = stage.one(&format!("SELECT wanted_power FROM servers WHERE id = {server}")).await;
+        assert_eq!(wanted, "on");
+        let error: String = stage.one("SELECT error FROM actions ORDER BY id DESC LIMIT 1").await;
+        assert!(error.contains("was left as it was") && !error.contains("Choose another"), "{error}");
+    }
+    stage.crowd.state().refuse_rebuilds = false;
+    ask(stage.store(), &stage.caller, server, &Wish::Restore(snapshot)).await.unwrap();
+    stage.settle().await;
+    let seen = stage.crowd.state().guests[&guest].clone();
+    assert!(seen.power == GuestPower::Running && seen.rebuilt.is_some(), "{seen:?}");
 }

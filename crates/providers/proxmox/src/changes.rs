@@ -9,7 +9,8 @@ use crate::mark::{self, Note, State};
 use crate::power::service;
 use crate::region::{Region, There, number, stranger};
 use crate::tasks::begun;
-use provider::{Begun, Fault, GuestPower, GuestRef, GuestSpec, Resources, Result, Seed};
+use crate::templates::Original;
+use provider::{Begun, Fault, GuestPower, GuestRef, GuestSpec, ImageRef, Resources, Result, Seed};
 
 impl Region {
     /// See [`provider::Provider::resize_guest`].
@@ -66,6 +67,18 @@ impl Region {
         }
     }
 
+    /// See [`provider::Provider::prepare_rebuild`].
+    pub(crate) async fn prepare_rebuild(&self, guest: &GuestRef, image: &ImageRef) -> Result<Begun> {
+        let there = self.ours(guest).await?;
+        if there.place.kind == Kind::Container {
+            return Err(irreplaceable());
+        }
+        Ok(match self.import_source(&there, image).await? {
+            Ok(_) => Begun::Done,
+            Err(begun) => begun,
+        })
+    }
+
     /// See [`provider::Provider::rebuild_guest`]. The old disk is set aside and freed only when the new one is complete;
     /// the description says which rebuild is under way, so that a repeat goes on where this one stopped.
     pub(crate) async fn rebuild_guest(&self, guest: &GuestRef, spec: &GuestSpec, token: &str) -> Result<Begun> {
@@ -76,12 +89,12 @@ impl Region {
         }
         there.unlocked()?;
         if there.place.kind == Kind::Container {
-            return Err(Fault::refused("a container's disk cannot be replaced in place: order a new one"));
+            return Err(irreplaceable());
         }
         if self.status(&there.place).await?.power == GuestPower::Running {
             return Err(Fault::refused(format!("guest {} runs: it has to be stopped first", guest.name)));
         }
-        let source = match self.import_source(&there, spec).await? {
+        let source = match self.import_source(&there, &spec.image).await? {
             Ok(volume) => volume,
             Err(begun) => return Ok(begun),
         };
@@ -112,15 +125,15 @@ impl Region {
     }
 
     /// The volume that the new disk is copied from; or what has to be waited for first.
-    async fn import_source(&self, there: &There, spec: &GuestSpec) -> Result<std::result::Result<String, Begun>> {
+    async fn import_source(&self, there: &There, image: &ImageRef) -> Result<std::result::Result<String, Begun>> {
         let cluster = self.cluster().await?;
-        let template = match self.template_for(&spec.image, &there.place.node, &cluster).await? {
-            Template::Here(place) => place,
+        let Original { place: template, storage } = match self.template_for(image, &there.place.node, &cluster).await? {
+            Template::Here(original) => original,
             Template::Making(begun) => return Ok(Err(begun)),
         };
-        if template.node != there.place.node && !cluster.is_shared(&self.config.storage) {
+        if template.node != there.place.node && !cluster.is_shared(&storage) {
             return Err(Fault::refused(format!(
-                "the image's only copy is on {}, and guest {} is on {} with a storage of its own: move it there first",
+                "the image's only copy is on {}, on its own storage {storage}, and guest {} is on {}: move it there first",
                 template.node, there.place.number, there.place.node
             )));
         }
@@ -250,4 +263,9 @@ impl Region {
             tracing::warn!(guest = number, pool = %self.config.pool, detail = %fault.detail, "an adopted guest stays out of the pool");
         }
     }
+}
+
+/// What is said of a rebuild of a container.
+fn irreplaceable() -> Fault {
+    Fault::refused("a container's disk cannot be replaced in place: order a new one")
 }

@@ -12,6 +12,7 @@ use crate::mark::{self, Note, State};
 use crate::region::{Place, Region, There, number, stranger};
 use crate::scalar::Lenient;
 use crate::tasks::begun;
+use crate::templates::Original;
 use provider::{
     Begun, Fault, Guest, GuestKind, GuestRef, GuestSpec, ImageRef, Interface, NetworkRef, Reached, Result, Sighting,
 };
@@ -75,12 +76,12 @@ impl Region {
     }
 
     async fn clone_template(&self, guest: &GuestRef, spec: &GuestSpec) -> Result<Begun> {
-        let (cluster, template) = match self.template_lately_at(&spec.image, &guest.host).await? {
+        let (cluster, original) = match self.template_lately_at(&spec.image, &guest.host).await? {
             Some(known) => known,
             None => {
                 let cluster = self.cluster_kept().await?;
                 match self.template_for(&spec.image, &guest.host, &cluster).await? {
-                    Template::Here(place) => (cluster, place),
+                    Template::Here(original) => (cluster, original),
                     // That is done; the guest is not, and the list does not show the template yet.
                     Template::Making(Begun::Done) => {
                         return Err(Fault::transient(format!("the template on {} has just been made", guest.host)));
@@ -89,10 +90,12 @@ impl Region {
                 }
             }
         };
+        let Original { place: template, storage } = original;
         let elsewhere = template.node != guest.host;
-        let shared = cluster.is_shared(&self.config.storage);
         // On storages of their own a copy is made where the template is, and moved when it is there.
-        let linked = self.is_linked(&cluster) && (shared || !elsewhere);
+        let shared = cluster.is_shared(&storage) && cluster.is_shared(&self.config.storage);
+        // A linked clone's disk is on the storage of its template.
+        let linked = storage == self.config.storage && self.is_linked(&cluster) && (shared || !elsewhere);
         let call = PostClone {
             node: template.node.clone(),
             vmid: template.number,
@@ -117,9 +120,9 @@ impl Region {
 
     /// The template, if the cluster's last list knows one: the list grows with the cluster, and which storages it has and
     /// where templates are changes seldom. The template itself is looked at; one that the list does not know may be new.
-    async fn template_lately_at(&self, image: &ImageRef, host: &str) -> Result<Option<(Arc<Cluster>, Place)>> {
+    async fn template_lately_at(&self, image: &ImageRef, host: &str) -> Result<Option<(Arc<Cluster>, Original)>> {
         let Some(cluster) = self.cluster_lately() else { return Ok(None) };
-        Ok(self.template_at(image, host, &cluster).await?.map(|place| (cluster, place)))
+        Ok(self.template_at(image, host, &cluster).await?.map(|original| (cluster, original)))
     }
 
     /// Begins to make what was not seen. What is there all the same is a clone that is not visible before it is whole,

@@ -74,6 +74,11 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
+    /// The storage that it is on.
+    pub(crate) fn storage(&self) -> &str {
+        self.volume.split(':').next().unwrap_or_default()
+    }
+
     fn read(key: &str, text: &str) -> Self {
         let volume = text.split(',').next().unwrap_or_default();
         let volume = volume.strip_prefix("file=").unwrap_or(volume).to_owned();
@@ -192,6 +197,7 @@ mod tests {
         });
         let disk = boot_disk(&config).unwrap();
         assert_eq!((disk.key.as_str(), disk.volume.as_str(), disk.bytes), ("scsi1", "a:vm-1-disk-1", 20 << 30));
+        assert_eq!(disk.storage(), "a");
         assert_eq!(seed_drive(&config).as_deref(), Some("ide0"));
         assert_eq!(free_drive(&config), Some(1));
         assert_eq!(boot_disk(&json!({"rootfs": "l:vm-2-disk-0,size=8G"})).unwrap().key, "rootfs");

@@ -12,6 +12,7 @@ use crate::mark::{self, Note, Source, State};
 use crate::region::{Place, Region, There};
 use crate::scalar::Lenient;
 use crate::tasks::begun;
+use crate::templates::Original;
 use model::states::archive_extension;
 use provider::{Begun, Checksum, Fault, GuestSpec, ImageRef, ImageSeen, ImageSource, Result, TaskRef};
 use sha2::{Digest, Sha256};
@@ -22,7 +23,7 @@ const LINKING: [&str; 8] = ["dir", "nfs", "cifs", "btrfs", "lvmthin", "zfspool",
 /// What was found of an image for a host.
 pub(crate) enum Template {
     /// Clone this.
-    Here(Place),
+    Here(Original),
     /// It has to be made first.
     Making(Begun),
 }
@@ -174,33 +175,54 @@ impl Region {
 
     /// The template that a guest on `host` is cloned from; begun to be made when there is none.
     pub(crate) async fn template_for(&self, image: &ImageRef, host: &str, cluster: &Cluster) -> Result<Template> {
-        if let Some(place) = self.template_at(image, host, cluster).await? {
-            return Ok(Template::Here(place));
+        if let Some(original) = self.template_at(image, host, cluster).await? {
+            return Ok(Template::Here(original));
         }
         let Some(elsewhere) = self.whole_template(image, None, cluster).await? else {
+            self.templates.forget(image);
             return Err(Fault::transient(format!("image {} has no template in this cluster yet", image.image)));
         };
-        match elsewhere.note.and_then(|note| note.source) {
+        match elsewhere.note.as_ref().and_then(|note| note.source.clone()) {
             Some(source) => Ok(Template::Making(self.make_template(image, &source, host, cluster).await?)),
             // A copy of a guest's disk has no source: it is cloned where it is, and the clone is moved.
-            None => Ok(Template::Here(elsewhere.place)),
+            None => Ok(Template::Here(self.original(&elsewhere))),
         }
     }
 
     /// The template that a guest on `host` is cloned from, if it is there.
-    pub(crate) async fn template_at(&self, image: &ImageRef, host: &str, cluster: &Cluster) -> Result<Option<Place>> {
-        if let Some(row) = self.adopted(image, cluster) {
-            return Ok(Some(Place { number: row.number, kind: row.kind, node: row.node.clone() }));
+    pub(crate) async fn template_at(
+        &self,
+        image: &ImageRef,
+        host: &str,
+        cluster: &Cluster,
+    ) -> Result<Option<Original>> {
+        let adopted = self.adopted(image, cluster);
+        let anywhere = adopted.is_some() || cluster.is_shared(&self.config.storage);
+        let here = if anywhere { None } else { Some(host) };
+        if let Some(original) = self.templates.place(image, here) {
+            return Ok(Some(original));
         }
-        let here = if cluster.is_shared(&self.config.storage) { None } else { Some(host) };
-        if let Some(place) = self.templates.place(image, here) {
-            return Ok(Some(place));
-        }
-        let found = self.whole_template(image, here, cluster).await?.map(|there| there.place);
-        if let Some(place) = &found {
-            self.templates.keep_place(image, here, place);
+        let found = match adopted {
+            Some(row) => self.look_listed(row).await?,
+            None => self.whole_template(image, here, cluster).await?,
+        };
+        let found = found.map(|there| self.original(&there));
+        if let Some(original) = &found {
+            self.templates.keep_place(image, here, original);
         }
         Ok(found)
+    }
+
+    fn original(&self, there: &There) -> Original {
+        let storage = there.storage().unwrap_or_else(|| self.config.storage.clone());
+        Original { place: there.place.clone(), storage }
+    }
+
+    /// Whether guests are made from it: its disk is on the storage that theirs go to now, or there is nothing that it could
+    /// be made anew from. One on a storage that the region had before is kept until the image is deleted, and not used.
+    fn is_of_use(&self, there: &There) -> bool {
+        let fetched = there.note.as_ref().is_some_and(|note| note.source.is_some());
+        !fetched || there.storage().is_none_or(|storage| storage == self.config.storage)
     }
 
     /// The operator's own template.
@@ -208,13 +230,14 @@ impl Region {
         cluster.guests.get(self.config.templates.get(&image.image)?)
     }
 
-    /// A complete template, on a certain host or on any that answers.
+    /// A complete template that is of use, on a certain host or on any that answers.
     async fn whole_template(&self, image: &ImageRef, host: Option<&str>, cluster: &Cluster) -> Result<Option<There>> {
         let tag = mark::image_tag(image);
         let tagged = cluster.guests.values().filter(|row| row.tags.contains(&tag));
         for row in tagged.filter(|row| host.is_none_or(|host| row.node == host) && !cluster.is_offline(&row.node)) {
             let Some(there) = self.look_listed(row).await? else { continue };
-            if is_template(&there) && there.note.as_ref().is_some_and(|note| note.is_of_image(image)) {
+            let ours = there.note.as_ref().is_some_and(|note| note.is_of_image(image));
+            if ours && is_template(&there) && self.is_of_use(&there) {
                 return Ok(Some(there));
             }
         }
@@ -244,7 +267,7 @@ impl Region {
         for number in (0..span).map(|step| first + (start + step) % span) {
             let Some(row) = cluster.guests.get(&number) else { return Ok(Slot::Free(number)) };
             let Some(there) = self.look_listed(row).await? else { return Ok(Slot::Free(number)) };
-            let ours = there.note.as_ref().is_some_and(|note| note.is_of_image(image));
+            let ours = there.note.as_ref().is_some_and(|note| note.is_of_image(image)) && self.is_of_use(&there);
             // A copy that is still running has no description of ours yet: the number was chosen by us, so it is ours.
             let forming = there.note.is_none() && (there.lock().is_some() || there.is_husk()) && row.node == host;
             if (ours || forming) && there.place.node == host {

@@ -115,6 +115,10 @@ impl Provider for Proxmox {
         self.region.reseed_guest(guest, seed).await
     }
 
+    async fn prepare_rebuild(&self, guest: &GuestRef, image: &ImageRef) -> Result<Begun> {
+        self.region.prepare_rebuild(guest, image).await
+    }
+
     async fn rebuild_guest(&self, guest: &GuestRef, spec: &GuestSpec, token: &str) -> Result<Begun> {
         self.region.rebuild_guest(guest, spec, token).await
     }

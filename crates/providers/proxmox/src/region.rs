@@ -95,6 +95,11 @@ impl There {
         crate::mark::split(&self.config.text("tags").unwrap_or_default())
     }
 
+    /// The storage that its disk is on; `None`: it has no disk, or none yet.
+    pub(crate) fn storage(&self) -> Option<String> {
+        hardware::boot_disk(&self.config).map(|disk| disk.storage().to_owned())
+    }
+
     /// The same guest after a change of ours: the digest is another one now, and not known.
     pub(crate) fn changed(mut self, note: Note) -> Self {
         if let Some(config) = self.config.as_object_mut() {

@@ -19,11 +19,19 @@ const COUNTED: Duration = Duration::from_secs(1);
 /// An image's template on a certain host, or on any.
 type Where = (ImageId, Option<String>);
 
+/// A template that disks are copied from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Original {
+    pub(crate) place: Place,
+    /// The storage that its disk is on.
+    pub(crate) storage: String,
+}
+
 /// Templates that were seen.
 #[derive(Debug, Default)]
 pub(crate) struct Templates {
     images: Mutex<HashMap<ImageId, (ImageSeen, Instant)>>,
-    places: Mutex<HashMap<Where, (Place, Instant)>>,
+    places: Mutex<HashMap<Where, (Original, Instant)>>,
 }
 
 impl Templates {
@@ -39,14 +47,14 @@ impl Templates {
     }
 
     /// Where its template was seen.
-    pub(crate) fn place(&self, image: &ImageRef, host: Option<&str>) -> Option<Place> {
-        let (place, at) = held(&self.places).get(&(image.image, host.map(str::to_owned))).cloned()?;
-        (at.elapsed() < BELIEVED).then_some(place)
+    pub(crate) fn place(&self, image: &ImageRef, host: Option<&str>) -> Option<Original> {
+        let (original, at) = held(&self.places).get(&(image.image, host.map(str::to_owned))).cloned()?;
+        (at.elapsed() < BELIEVED).then_some(original)
     }
 
     /// Keeps where its template was seen.
-    pub(crate) fn keep_place(&self, image: &ImageRef, host: Option<&str>, place: &Place) {
-        held(&self.places).insert((image.image, host.map(str::to_owned)), (place.clone(), Instant::now()));
+    pub(crate) fn keep_place(&self, image: &ImageRef, host: Option<&str>, original: &Original) {
+        held(&self.places).insert((image.image, host.map(str::to_owned)), (original.clone(), Instant::now()));
     }
 
     /// Forgets what was seen of an image.
@@ -115,10 +123,11 @@ mod tests {
     fn a_template_is_known_on_the_host_where_it_was_seen_until_it_is_forgotten() {
         let image = ImageRef { installation: InstallationId(uuid::Uuid::nil()), image: ImageId(7) };
         let place = Place { number: 90_000, kind: Kind::Machine, node: "a".to_owned() };
+        let original = Original { place, storage: "local-lvm".to_owned() };
         let templates = Templates::default();
-        templates.keep_place(&image, Some("a"), &place);
+        templates.keep_place(&image, Some("a"), &original);
         templates.keep_image(&image, &ImageSeen { stored_bytes: 1, virtual_bytes: 2 });
-        assert_eq!(templates.place(&image, Some("a")), Some(place));
+        assert_eq!(templates.place(&image, Some("a")), Some(original));
         assert_eq!((templates.place(&image, Some("b")), templates.place(&image, None)), (None, None));
         assert!(templates.image(&image).is_some());
         templates.forget(&image);

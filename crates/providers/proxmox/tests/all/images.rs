@@ -1,7 +1,7 @@
 //! Images: fetched, shared between guests, made of guests, deleted.
 
 use crate::stage::{Stage, source, spec};
-use provider::{FaultKind, ImageSource, PowerWish, Provider};
+use provider::{FaultKind, GuestPower, ImageSource, Move, PowerWish, Provider};
 
 #[tokio::test]
 async fn an_image_is_fetched_once_and_deleted_with_its_files() {
@@ -127,4 +127,74 @@ async fn a_template_that_is_there_already_is_used() {
     stage.until(|| async { stage.proxmox.ensure_image(&image, &source()).await }).await.unwrap();
     assert_eq!(stage.asked("POST", "/download-url"), 0);
     assert_eq!(stage.create(&stage.guest(1, 2), &spec(image)).await.guest.host, "pve2");
+}
+
+#[tokio::test]
+async fn a_template_on_a_storage_that_the_region_had_before_is_made_anew() {
+    let mut stage = Stage::new().await;
+    let image = stage.image(1);
+    stage.fetch(&image).await;
+    stage.create(&stage.guest(1, 1), &spec(image)).await;
+    stage.put_disks_on("shared");
+    assert_eq!(stage.proxmox.find_image(&image).await.unwrap(), None);
+    let before = stage.asked("POST", "/template");
+    stage.fetch(&image).await;
+    assert_eq!(stage.asked("POST", "/template"), before + 1);
+    for host in 1..=3 {
+        let guest = stage.guest(10 + i32::try_from(host).unwrap(), host);
+        assert_eq!(stage.create(&guest, &spec(image)).await.guest.host, guest.host);
+        assert_eq!(stage.disk_storage(&guest), "shared");
+    }
+    assert_eq!(stage.asked("POST", "/template"), before + 1);
+    // Back again, the old ones are as good as they were; and with the image all of them go.
+    stage.put_disks_on("local-lvm");
+    let guest = stage.guest(20, 1);
+    stage.create(&guest, &spec(image)).await;
+    assert_eq!(stage.disk_storage(&guest), "local-lvm");
+    assert_eq!(stage.asked("POST", "/template"), before + 1);
+    for guest in [stage.guest(1, 1), stage.guest(11, 1), stage.guest(12, 2), stage.guest(13, 3), guest] {
+        stage.delete(&guest).await;
+    }
+    for _ in 0..3 {
+        stage.until(|| stage.proxmox.delete_image(&image)).await.unwrap();
+    }
+    assert_eq!(stage.simulator.control.guests(), []);
+}
+
+#[tokio::test]
+async fn what_cannot_be_made_anew_is_copied_from_the_storage_that_it_is_on() {
+    let mut stage = Stage::new().await;
+    let (image, copy, guest) = (stage.image(1), stage.image(2), stage.guest(1, 1));
+    stage.fetch(&image).await;
+    stage.create(&guest, &spec(image)).await;
+    stage.until(|| stage.proxmox.snapshot_guest(&guest, &copy)).await.unwrap();
+    stage.put_disks_on("shared");
+    assert!(stage.proxmox.find_image(&copy).await.unwrap().is_some());
+    for host in [1, 3] {
+        let made = stage.guest(10 + i32::try_from(host).unwrap(), host);
+        assert_eq!(stage.create(&made, &spec(copy)).await.guest.host, made.host);
+        assert_eq!(stage.disk_storage(&made), "shared");
+    }
+}
+
+#[tokio::test]
+async fn whether_a_disk_can_be_made_anew_is_known_while_the_guest_runs() {
+    let stage = Stage::new().await;
+    let (image, copy, guest) = (stage.image(1), stage.image(2), stage.guest(1, 1));
+    stage.fetch(&image).await;
+    stage.create(&guest, &spec(image)).await;
+    stage.power(&guest, PowerWish::On).await;
+    stage.until(|| stage.proxmox.snapshot_guest(&guest, &copy)).await.unwrap();
+    stage.until(|| stage.proxmox.prepare_rebuild(&guest, &copy)).await.unwrap();
+    stage.until(|| stage.proxmox.move_guest(&guest, "pve2", Move::Live)).await.unwrap();
+    let fault = stage.proxmox.prepare_rebuild(&guest, &copy).await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Refused);
+    assert!(fault.detail.contains("only copy is on pve1"), "{fault}");
+    // What can be fetched is brought to where the guest is.
+    stage.until(|| stage.proxmox.prepare_rebuild(&guest, &image)).await.unwrap();
+    let made = stage.asked("POST", "/template");
+    stage.until(|| stage.proxmox.prepare_rebuild(&guest, &image)).await.unwrap();
+    assert_eq!(stage.asked("POST", "/template"), made);
+    let seen = stage.ours(&guest).await;
+    assert_eq!((seen.guest.host.as_str(), seen.power), ("pve2", GuestPower::Running));
 }

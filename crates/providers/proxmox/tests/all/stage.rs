@@ -56,6 +56,18 @@ impl Stage {
         Self { simulator, proxmox, config, passed: Mutex::default() }
     }
 
+    /// The region's disks go to another storage from now on.
+    pub(crate) fn put_disks_on(&mut self, storage: &str) {
+        self.config.storage = storage.to_owned();
+        self.proxmox = Proxmox::new(self.config.clone()).unwrap();
+    }
+
+    /// The storage that a guest's disk is on.
+    pub(crate) fn disk_storage(&self, guest: &GuestRef) -> String {
+        let config = self.really(guest).unwrap().config;
+        config["scsi0"].split(':').next().unwrap().to_owned()
+    }
+
     pub(crate) fn image(&self, n: i32) -> ImageRef {
         ImageRef { installation: self.config.installation, image: ImageId(n) }
     }
