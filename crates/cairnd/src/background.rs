@@ -62,7 +62,8 @@ pub(crate) fn start(
 
 async fn run(settings: &Settings, store: Store, roles: &[Role], hand_back: CancellationToken) -> Result<()> {
     let installation = store::tenancy::installation(&store).await?;
-    let opening = Opening { settings: settings.clone(), installation, key: secret_key::load(settings)? };
+    let key = secret_key::load(settings)?;
+    let opening = Opening { settings: settings.clone(), installation, key, store: store.clone() };
     let providers = Arc::new(Providers::opened_by(Arc::new(opening)));
     let site = Site { store: store.clone(), installation, providers: Arc::clone(&providers) };
     let mut tasks = JoinSet::new();

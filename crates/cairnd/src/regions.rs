@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
-use store::regions::{Connection, Listener};
+use store::regions::{Connection, Listener, sealed_for};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -29,11 +29,14 @@ pub(crate) struct Opening {
     pub(crate) installation: InstallationId,
     /// Opens what is sealed.
     pub(crate) key: Option<Arc<Key>>,
+    /// Knows which regions are the catalogue's.
+    pub(crate) store: Store,
 }
 
 #[async_trait]
 impl Opener for Opening {
     async fn open(&self, connection: &Connection) -> provider::Result<Arc<dyn Provider>> {
+        self.refuse_files(connection).await?;
         let secret = connection.secret.as_deref().map(|sealed| self.unseal(connection, sealed)).transpose()?;
         providers::open(&self.settings, self.installation, connection, secret).await
     }
@@ -46,6 +49,24 @@ impl Opening {
             return Err(Fault::refused(missing));
         };
         key.open(&connection.sealed_for, sealed).map_err(|error| Fault::refused(error.to_string()))
+    }
+
+    /// A file of this host is read, or run, for a region of the catalogue only. Requests that name one are refused where
+    /// they are answered; this holds for what was stored before, too.
+    async fn refuse_files(&self, connection: &Connection) -> provider::Result<()> {
+        let Some(setting) = cloud::region::names_file(&connection.settings) else { return Ok(()) };
+        let listed = store::regions::get(&self.store, &connection.region)
+            .await
+            .map_err(|error| Fault::transient(format!("the region cannot be read: {error}")))?
+            .filter(|region| region.origin == "catalogue" && region.settings == connection.settings);
+        // What is only tried out has no row, and its secret is sealed for another purpose.
+        if listed.is_some() && connection.sealed_for == sealed_for(&connection.region) {
+            return Ok(());
+        }
+        Err(Fault::refused(format!(
+            "settings.{setting} names a file of this host, which only a region of the catalogue's file may: take it out of \
+             the settings, and give the secret itself"
+        )))
     }
 }
 
@@ -161,6 +182,8 @@ async fn connect(store: &Store, connection: &Connection, providers: &Providers, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arguments::Flags;
+    use model::catalogue::Catalogue;
     use provider_proxmox::{Config, Proxmox, Secret};
     use std::sync::Mutex;
     use store::testing;
@@ -207,6 +230,49 @@ mod tests {
         while !holds().await {
             assert!(tokio::time::Instant::now() < patience_ends, "never: {what}");
             tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// An entry of the catalogue, and a file of this host in its settings.
+    fn listed(slug: &str, file: &std::path::Path) -> Catalogue {
+        let text = format!(
+            "[[region]]\nslug = {slug:?}\nname = \"Lab\"\nprovider = \"proxmox\"\nvpc_range = \"10.120.0.0/16\"\n\
+             [region.settings]\nentries = [\"https://[::1]:1\"]\ntoken_id = \"a@pve!b\"\ntoken_secret_file = {file:?}\n"
+        );
+        Catalogue::parse(&text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_file_of_this_host_is_read_for_the_catalogues_regions_only() {
+        let database = testing::database().await;
+        let store = database.store();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "swordfish").unwrap();
+        store::catalogue::apply(store, &listed("lab", file.path())).await.unwrap();
+        add(store, "sent", "proxmox").await;
+        let settings = serde_json::json!({
+            "entries": ["https://[::1]:1"], "token_id": "a@pve!b", "token_secret_file": file.path()
+        });
+        let mut tx = store.begin().await.unwrap();
+        let change = store::regions::Change { settings: Some(&settings), ..store::regions::Change::default() };
+        store::regions::update(&mut tx, &RegionSlug::from("sent"), &change).await.unwrap();
+        tx.commit().await.unwrap();
+
+        let told = Settings::read(&Flags::default(), &|name| (name == "CAIRN_DATA_DIR").then(|| "/data".to_owned()));
+        let opening = Opening {
+            settings: told.unwrap(),
+            installation: InstallationId(uuid::Uuid::nil()),
+            key: None,
+            store: store.clone(),
+        };
+        let connections = store::regions::connections(store).await.unwrap();
+        let [lab, sent] =
+            ["lab", "sent"].map(|slug| connections.iter().find(|one| one.region.as_str() == slug).unwrap());
+        assert!(opening.open(lab).await.is_ok());
+        let probe = Connection { sealed_for: "probe:1".to_owned(), ..lab.clone() };
+        for refused in [sent, &probe] {
+            let fault = opening.open(refused).await.map(drop).unwrap_err();
+            assert!(fault.detail.contains("settings.token_secret_file"), "{fault}");
         }
     }
 

@@ -243,12 +243,21 @@ fn address(layers: &Layers<'_>, key: Key, default_port: u16) -> Result<Option<So
     })
 }
 
+/// A URL of PostgreSQL. Its own programs let the host be empty where `host=` names the directory of a socket
+/// (`postgres://user@/database?host=/run/postgresql`); what reads it here wants a host, which `host=` then replaces.
 fn database_url(given: Given) -> Result<Secret, Problem> {
-    if given.text.starts_with("postgres://") || given.text.starts_with("postgresql://") {
-        return Ok(Secret(given.text));
-    }
+    let fix = "write postgres://user:password@host:5432/database, or \
+               postgres://user@/database?host=/run/postgresql for a socket";
+    let rest = given.text.split_once("://").filter(|(scheme, _)| ["postgres", "postgresql"].contains(scheme));
     // The value may hold a password, so it is not repeated.
-    Err(given.problem("is not a PostgreSQL URL", "write postgres://user:password@host:5432/database"))
+    let Some((scheme, rest)) = rest else { return Err(given.problem("is not a PostgreSQL URL", fix)) };
+    let (authority, place) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let without_host = authority.rsplit_once('@').filter(|(_, host)| host.is_empty() || host.starts_with(':'));
+    let Some((account, port)) = without_host else { return Ok(Secret(given.text)) };
+    if !place.contains("?host=") && !place.contains("&host=") {
+        return Err(given.problem("names no host", fix));
+    }
+    Ok(Secret(format!("{scheme}://{account}@localhost{port}{place}")))
 }
 
 fn public_url(given: &Given) -> Result<String, Problem> {
@@ -363,6 +372,27 @@ mod tests {
         assert_eq!(read(&[("CAIRN_PUBLIC_URL", "https://c.example/")]).unwrap().public_url, "https://c.example");
         assert!(read(&[("CAIRN_PUBLIC_URL", "https://c.example/v2")]).is_err());
         assert!(read(&[("CAIRN_PUBLIC_URL", "c.example")]).is_err());
+    }
+
+    #[test]
+    fn a_databases_socket_is_written_as_postgresqls_programs_take_it() {
+        let url =
+            |text: &str| read(&[("DATABASE_URL", text)]).map(|read| read.database_url.unwrap().reveal().to_owned());
+        let socket = "host=/run/postgresql";
+        for (written, read) in [
+            (format!("postgres://cairn@/cairn?{socket}"), format!("postgres://cairn@localhost/cairn?{socket}")),
+            (
+                format!("postgresql://a:b@:5433/c?x=y&{socket}"),
+                format!("postgresql://a:b@localhost:5433/c?x=y&{socket}"),
+            ),
+        ] {
+            assert_eq!(url(&written).unwrap(), read);
+        }
+        for usual in ["postgres:///cairn?host=/run", "postgres://cairn:b@db:5432/cairn", "postgres://db/cairn"] {
+            assert_eq!(url(usual).unwrap(), usual);
+        }
+        let problem = url("postgres://cairn:hunter2@/cairn").unwrap_err().to_string();
+        assert!(problem.contains("names no host") && !problem.contains("hunter2"), "{problem}");
     }
 
     #[test]
