@@ -10,9 +10,9 @@
 //! - absent when there is none: `Option` with `skip_serializing_if` and `#[schema(nullable = false)]`;
 //! - optional in a request: `Option` with `skip_serializing_if`; absent and `null` mean the same.
 //!
-//! Unknown fields are ignored everywhere. A request that does not fit fails to deserialise with an error that
-//! names the field (through `serde_path_to_error`, and for missing fields in the message), which is why no
-//! request uses serde's tagged or untagged enums: those forget where they were. Requests are read strictly: see
+//! Unknown fields are ignored, except in requests of operators ([`admin`]). A request that does not fit fails to
+//! deserialise with an error that names the field (through `serde_path_to_error`, and for missing fields in the
+//! message), which is why no request uses serde's tagged or untagged enums: those forget where they were. Requests are read strictly: see
 //! `strict.rs`.
 
 pub mod account;

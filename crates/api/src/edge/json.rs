@@ -28,7 +28,7 @@ const LONGEST_SENTENCE: usize = 300;
 /// | more than [`LARGEST_BODY`] bytes | 413, before they are read where the length is announced |
 /// | not UTF-8, not JSON, nested deeper than 128 | 400 `bad_request` |
 /// | a wrong or missing value | 422 `unprocessable_entity`, with the path of the field |
-/// | unknown fields, a field twice | ignored; of two the last counts |
+/// | unknown fields, a field twice | ignored (refused in requests of operators); of two the last counts |
 ///
 /// As an answer it is the value as `application/json`.
 #[derive(Clone, Copy, Debug)]

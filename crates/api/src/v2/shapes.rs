@@ -180,8 +180,8 @@ fn networks(server: &Server) -> Networks {
 }
 
 fn extension(server: &Server) -> ServerCloud {
-    // The one that the seed gives the keys to (`cloud::server::seed`).
-    let endpoint = |host: String, port| SshEndpoint { host, port, user: server.image.default_user.clone() };
+    // The one that every seed gives the keys to (`cloud::server::seed`).
+    let endpoint = |host: String, port| SshEndpoint { host, port, user: "root".to_owned() };
     let ssh = match (&server.seen_ssh, &server.public_address) {
         (Some((host, port)), _) => Some(endpoint(host.clone(), *port)),
         (None, Some((address, ..))) if server.answered => Some(endpoint(address.to_string(), 22)),

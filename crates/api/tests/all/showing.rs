@@ -49,14 +49,14 @@ async fn where_there_are_no_private_networks_none_is_shown() {
 }
 
 #[tokio::test]
-async fn the_user_of_the_image_logs_in_whatever_kind_it_is() {
+async fn root_logs_in_whatever_the_image_is() {
     let stage = Stage::set().await;
     let server = stage.server(stage.service.ours.team, "web").await;
     stage.run("UPDATE servers SET seen_ssh_host = '127.0.0.1', seen_ssh_port = 2222").await;
     for (kind, team) in [("base", "NULL".to_owned()), ("snapshot", format!("'{}'", stage.service.ours.team))] {
         stage.run(&format!("UPDATE images SET kind = '{kind}', team_id = {team} WHERE slug = '{IMAGE}'")).await;
         let shown = stage.service.get(&format!("/v2/droplets/{server}")).await.expect(200);
-        assert_eq!(shown.body["droplet"]["cloud"]["ssh"]["user"], "debian", "{kind}");
+        assert_eq!(shown.body["droplet"]["cloud"]["ssh"]["user"], "root", "{kind}");
     }
 }
 

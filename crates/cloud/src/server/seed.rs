@@ -84,9 +84,9 @@ pub(crate) fn seed(
         network_config: documents.network_config,
         plain: PlainSeed {
             host_name: work.name.clone(),
-            // The image's own, as the answers say: a provider with single values makes no other one, and the documents let
-            // it log in as well as root.
-            user: work.default_user.clone(),
+            // As the answers say, and as clients of the compatible API expect. A provider with single values gives the keys to
+            // nobody else; the documents let the image's own user in as well.
+            user: "root".to_owned(),
             keys: work.public_keys.clone(),
             resolvers: work.resolvers.clone(),
             has_user_data: work.user_data.is_some(),
