@@ -27,22 +27,22 @@ pub struct Forgotten {
 pub async fn forget(store: &Store, now: Timestamp, kept: Duration) -> Result<Forgotten> {
     let kept = SignedDuration::try_from(kept).unwrap_or(SignedDuration::MAX);
     let before = now.checked_sub(kept).unwrap_or(Timestamp::MIN);
-    let mut forgotten = Forgotten::default();
-    for _ in 0..ROUNDS {
-        let gone = store::retention::forget_workflows(store, before, BATCH).await?;
-        forgotten.workflows += gone;
-        if gone == 0 {
-            break;
-        }
-    }
-    for _ in 0..ROUNDS {
-        let gone = store::retention::forget_events(store, before, BATCH).await?;
-        forgotten.events += gone;
-        if gone == 0 {
-            break;
-        }
-    }
-    forgotten.keys = store::idempotency::forget_old(store).await?;
+    let workflows = in_batches(|| store::retention::forget_workflows(store, before, BATCH)).await?;
+    let events = in_batches(|| store::retention::forget_events(store, before, BATCH)).await?;
+    let keys = store::idempotency::forget_old(store).await?;
     observe::forget_heals(store, now).await?;
+    Ok(Forgotten { workflows, events, keys })
+}
+
+/// Batch after batch until nothing is left, or others have their turn; how many rows.
+async fn in_batches<B: Future<Output = store::Result<u64>>>(batch: impl Fn() -> B) -> Result<u64> {
+    let mut forgotten = 0;
+    for _ in 0..ROUNDS {
+        let gone = batch().await?;
+        forgotten += gone;
+        if gone == 0 {
+            break;
+        }
+    }
     Ok(forgotten)
 }

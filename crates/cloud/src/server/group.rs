@@ -135,25 +135,27 @@ async fn accept(store: &Store, alike: &Alike, group: Vec<Waiting>) {
         Ok(made) => {
             let mut made = made.into_iter();
             for Waiting { order, answer } in group {
-                let (servers, actions) = made.by_ref().take(order.len()).unzip();
                 // Whoever went away finds the servers in the list.
-                let _ = answer.send(Ok(Created { servers, actions, repeated: false }));
+                let _ = answer.send(Ok(created(made.by_ref().take(order.len()))));
             }
         }
         Err(Failure::Before(_)) if group.len() > 1 => {
             for Waiting { order, answer } in group {
-                let alone = together(store, alike, &[&order]).await;
-                let _ = answer.send(match alone {
-                    Ok(made) => {
-                        let (servers, actions) = made.into_iter().unzip();
-                        Ok(Created { servers, actions, repeated: false })
-                    }
+                let alone = match together(store, alike, &[&order]).await {
+                    Ok(made) => Ok(created(made.into_iter())),
                     Err(Failure::Before(error) | Failure::Commit(error)) => Err(error),
-                });
+                };
+                let _ = answer.send(alone);
             }
         }
         Err(Failure::Before(error) | Failure::Commit(error)) => tell(group, error),
     }
+}
+
+/// The answer to one request.
+fn created(made: impl Iterator<Item = (Server, ActionId)>) -> Created {
+    let (servers, actions) = made.unzip();
+    Created { servers, actions, repeated: false }
 }
 
 /// One failure for everybody.

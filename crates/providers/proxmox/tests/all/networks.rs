@@ -72,6 +72,29 @@ async fn somebody_elses_pending_change_is_not_applied_with_ours() {
 }
 
 #[tokio::test]
+async fn a_deletion_that_nobody_applied_is_taken_back_before_the_network_is_used() {
+    let stage = stage().await;
+    let token = stage.simulator.token.clone().unwrap();
+    stage.proxmox.ensure_network("pve1", &network(1)).await.unwrap();
+    let pending = async || {
+        let said = crate::operator::raw(&stage, &token, "GET", "/cluster/sdn/vnets?pending=1", "").await;
+        serde_json::from_str::<serde_json::Value>(&said).unwrap()["data"][0].take()
+    };
+    let name = pending().await["vnet"].as_str().unwrap().to_owned();
+    // Whoever was deleting it has died here.
+    crate::operator::raw(&stage, &token, "DELETE", &format!("/cluster/sdn/vnets/{name}"), "").await;
+    assert_eq!(pending().await["state"], "deleted");
+
+    let other = provider_proxmox::Proxmox::new(stage.config.clone()).unwrap();
+    let fault = other.ensure_network("pve1", &network(1)).await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Transient, "{fault}");
+    other.ensure_network("pve1", &network(1)).await.unwrap();
+    let there = pending().await;
+    assert_eq!((there["vnet"].as_str(), there.get("state")), (Some(name.as_str()), None), "{there}");
+    assert_eq!(stage.asked("POST", "/cluster/sdn/vnets"), 1, "it never went");
+}
+
+#[tokio::test]
 async fn an_apply_that_fails_leaves_no_lock() {
     let stage = stage().await;
     let failing = simulator::Fault::Refuse { status: 500, message: "something broke".to_owned() };
