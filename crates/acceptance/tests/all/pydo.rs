@@ -60,6 +60,8 @@ async fn a_server_lives_and_goes_through_pydo() {
     let Some(python) = python("python").await else { return };
     let installation = Installation::new(&image);
     let daemon = installation.start().await;
+    // The daemon answers before its region is connected; what connecting makes is not the server's.
+    wait_for("the first look at the region", async || hosts(&installation).await > 0).await;
     let before = Books::read(&installation).await;
     let key = installation.scratch().join("id_ed25519");
     let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status().await;
@@ -94,6 +96,12 @@ async fn a_server_lives_and_goes_through_pydo() {
     assert_eq!(held("qemu/local/guests"), Vec::<PathBuf>::new());
     assert!(held("qemu/local/images").len() == 1, "the snapshot's file is left: {:?}", held("qemu/local/images"));
     daemon.end(Signal::SIGTERM).await;
+}
+
+/// How many hosts have been seen.
+async fn hosts(installation: &Installation) -> i64 {
+    let store = installation.store().await;
+    sqlx::query_scalar("SELECT count(*) FROM hosts WHERE seen_at IS NOT NULL").fetch_one(store.pool()).await.unwrap()
 }
 
 /// Whether no work is under way.
