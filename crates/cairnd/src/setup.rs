@@ -6,9 +6,6 @@ use provider_proxmox::{Bridge, Config, Secret, pveum_script};
 
 /// The token's name where the operator has no other wish.
 const TOKEN: &str = "cairn@pve!cairn";
-/// The version that is set up where nobody says another: the newest.
-const VERSION: &str = "9.0";
-
 /// No installation: the script is the same for all.
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 
@@ -30,7 +27,7 @@ fn proxmox(installation: InstallationId, wish: &SetupWish) -> String {
     if let Some(name) = &wish.bridge {
         config.bridges = [("public".to_owned(), Bridge { name: name.clone(), vlan: None })].into();
     }
-    pveum_script(wish.version.as_deref().unwrap_or(VERSION), &config)
+    pveum_script(wish.version.as_deref(), &config)
 }
 
 #[cfg(test)]

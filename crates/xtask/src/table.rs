@@ -34,7 +34,7 @@ const MACHINE: &[&str] = &[
 /// What is used.
 pub(crate) const TABLE: &[Row] = &[
     ("GetVersion", "GET", "/version", &[]),
-    ("GetPermissions", "GET", "/access/permissions", &[]),
+    ("GetPermissions", "GET", "/access/permissions", &["path"]),
     ("GetPools", "GET", "/pools", &["poolid"]),
     ("PutPools", "PUT", "/pools", &["poolid", "vms"]),
     ("GetResources", "GET", "/cluster/resources", &["type"]),

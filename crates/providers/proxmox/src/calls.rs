@@ -5,7 +5,9 @@ use crate::call::{Indexed, Kind, calls};
 
 calls! {
     GetVersion GET "/version" () {}
-    GetPermissions GET "/access/permissions" () {}
+    GetPermissions GET "/access/permissions" () {
+        path "path" 804: Option<String>;
+    }
     GetPools GET "/pools" () {
         poolid "poolid" 804: Option<String>;
     }

@@ -1,16 +1,21 @@
 //! Changing a guest that is whole: its size, its seed, its disk, its mark. And deleting it.
 
 use crate::call::Kind;
-use crate::calls::{DeleteGuest, DeleteHaResource, PostMachineConfig, PutContainerConfig, PutMachineConfig, PutPools};
+use crate::calls::{
+    DeleteGuest, DeleteHaResource, GetPermissions, PostMachineConfig, PutContainerConfig, PutMachineConfig, PutPools,
+};
 use crate::hardware;
 use crate::images::Template;
 use crate::looks::Look;
 use crate::mark::{self, Note, State};
 use crate::power::service;
+use crate::preflight::has;
+use crate::privileges::lacking_for_adoption;
 use crate::region::{Region, There, number, stranger};
 use crate::tasks::begun;
 use crate::templates::Original;
 use provider::{Begun, Fault, GuestPower, GuestRef, GuestSpec, ImageRef, Resources, Result, Seed};
+use std::collections::BTreeMap;
 
 impl Region {
     /// See [`provider::Provider::resize_guest`].
@@ -238,6 +243,7 @@ impl Region {
         if crate::guests::is_template(&there) {
             return Err(Fault::refused(format!("guest {} is a template", guest.name)));
         }
+        self.may_adopt(there.place.number).await?;
         let note = Note { state: State::Made, ..Note::of_guest(&guest.mark) };
         let (node, vmid, digest) = (there.place.node.clone(), there.place.number, there.digest());
         let description = Some(note.written_into(&there.description()));
@@ -254,6 +260,26 @@ impl Region {
         }
         self.join_pool(vmid).await;
         Ok(())
+    }
+
+    /// Refuses what would be marked as ours and then be out of our reach.
+    async fn may_adopt(&self, number: u32) -> Result<()> {
+        let mut granted = BTreeMap::new();
+        // One path each: what comes through a pool stands in no list of all grants.
+        for path in [format!("/vms/{number}"), format!("/pool/{}", self.config.pool)] {
+            let answer = self.transport.ask(&GetPermissions { path: Some(path.clone()) }).await?;
+            granted.insert(path, answer);
+        }
+        let may = |path: &str, privilege: &str| granted.get(path).is_some_and(|answer| has(answer, path, privilege));
+        let lacking = lacking_for_adoption(&self.config, number, may);
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let (lacking, pool) = (lacking.into_iter().collect::<Vec<_>>().join(" and "), &self.config.pool);
+        Err(Fault::refused(format!(
+            "the token lacks {lacking}. Put the guest into the pool first (pveum pool modify {pool} --vms {number}), or grant \
+             these rights as the last lines of `cairn admin region add proxmox --setup` do; then adopt it again"
+        )))
     }
 
     /// Puts an adopted guest into our pool, where our rights are. It was changed already, so we may do without.

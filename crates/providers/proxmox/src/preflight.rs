@@ -3,7 +3,7 @@
 use crate::calls::{GetClusterFirewall, GetNodeNetwork, GetNodeTime, GetPermissions, GetPools, GetZones};
 use crate::cluster::{Cluster, StorageRow};
 use crate::errors::{Failed, Said};
-use crate::privileges::needed;
+use crate::privileges::{for_adoption, needed};
 use crate::region::{NO_QUORUM, Region};
 use crate::scalar::Lenient;
 use crate::version::{OLDEST, Version, too_old};
@@ -70,7 +70,7 @@ impl Region {
     }
 
     async fn check_privileges(&self, version: Version) -> Result<Vec<Finding>> {
-        let granted = self.transport.ask(&GetPermissions {}).await?;
+        let granted = self.transport.ask(&GetPermissions { path: None }).await?;
         let mut findings = Vec::new();
         for (path, privileges) in needed(version, &self.config) {
             let missing: Vec<&str> =
@@ -82,8 +82,32 @@ impl Region {
         }
         if findings.is_empty() {
             findings.push(fine("privileges", "The token may do everything that is needed.".to_owned()));
+            findings.extend(self.check_adoption(&granted));
         }
         Ok(findings)
+    }
+
+    /// Servers need no right over guests that are not in our pool, so this only says what cannot be done.
+    fn check_adoption(&self, granted: &Value) -> Option<Finding> {
+        let mut missing = Vec::new();
+        for (path, privileges) in for_adoption(&self.config) {
+            let lacks: Vec<&str> = privileges.iter().copied().filter(|one| !has(granted, &path, one)).collect();
+            if !lacks.is_empty() {
+                missing.push(format!("{} on {path}", lacks.join(", ")));
+            }
+        }
+        if missing.is_empty() {
+            return None;
+        }
+        let (missing, pool) = (missing.join(" and "), &self.config.pool);
+        Some(warning(
+            "adoption",
+            format!(
+                "Guests outside the pool {pool} cannot be adopted: the token lacks {missing}. Servers do without. To adopt a \
+                 guest, put it into the pool first (pveum pool modify {pool} --vms NUMBER), or grant these rights as the last \
+                 lines of Cairn's script do."
+            ),
+        ))
     }
 
     async fn check_quorum(&self) -> Result<Vec<Finding>> {
@@ -275,7 +299,7 @@ fn supported(version: Version) -> Finding {
 }
 
 /// Whether a privilege is granted on a path or, handed down, above it.
-fn has(granted: &Value, path: &str, privilege: &str) -> bool {
+pub(crate) fn has(granted: &Value, path: &str, privilege: &str) -> bool {
     if granted.get(path).is_some_and(|here| here.get(privilege).is_some()) {
         return true;
     }

@@ -26,17 +26,16 @@ const POOL: &[&str] = &[
 const DISKS: &[&str] = &["Datastore.AllocateSpace", "Datastore.Audit"];
 const FILES: &[&str] = &["Datastore.AllocateSpace", "Datastore.AllocateTemplate", "Datastore.Audit"];
 const HOSTS: &[&str] = &["Sys.Audit", "Sys.AccessNetwork"];
+/// What asking the guest's agent takes. 9.0 split what was one privilege; each version refuses a role with the other's word.
+const AGENT_OF_8: &str = "VM.Monitor";
+const AGENT_OF_9: &str = "VM.GuestAgent.Audit";
 
 /// Where what is needed: paths of Proxmox's access control, and privileges.
 pub(crate) fn needed(version: Version, config: &Config) -> BTreeMap<String, BTreeSet<&'static str>> {
     let mut needed: BTreeMap<String, BTreeSet<&'static str>> = BTreeMap::new();
     let mut add = |path: String, privileges: &[&'static str]| needed.entry(path).or_default().extend(privileges);
     add(format!("/pool/{}", config.pool), POOL);
-    // 9.0 split what was one privilege; the other version refuses a role that names it.
-    add(
-        format!("/pool/{}", config.pool),
-        if version.at_least(900) { &["VM.GuestAgent.Audit"] } else { &["VM.Monitor"] },
-    );
+    add(format!("/pool/{}", config.pool), if version.at_least(900) { &[AGENT_OF_9] } else { &[AGENT_OF_8] });
     add(format!("/storage/{}", config.storage), DISKS);
     add(format!("/storage/{}", config.file_storage), FILES);
     // Whose a number is must be seen before it is taken; and strangers are shown to the operator.
@@ -56,29 +55,78 @@ pub(crate) fn needed(version: Version, config: &Config) -> BTreeMap<String, BTre
     needed
 }
 
+/// What taking over a guest that is not in our pool takes beside [`needed`]: to mark it, and to put it there. Seldom
+/// granted, because whoever may allocate a guest may delete it.
+pub(crate) fn for_adoption(config: &Config) -> [(String, &'static [&'static str]); 2] {
+    [("/vms".to_owned(), &["VM.Allocate", MARKING]), (format!("/pool/{}", config.pool), &["Pool.Allocate"])]
+}
+
+/// What writing our mark into a guest's configuration takes.
+const MARKING: &str = "VM.Config.Options";
+
+/// What the token lacks to take guest `number` over, as `PRIVILEGE on PATH`. A guest over which it may do everything (one
+/// that is in the pool already, as a rule) needs not be put into the pool.
+pub(crate) fn lacking_for_adoption(config: &Config, number: u32, may: impl Fn(&str, &str) -> bool) -> BTreeSet<String> {
+    let guest = format!("/vms/{number}");
+    let mut wanted = vec![(guest.clone(), MARKING)];
+    if POOL.iter().any(|privilege| privilege.starts_with("VM.") && !may(&guest, privilege)) {
+        wanted.extend([(guest, "VM.Allocate"), (format!("/pool/{}", config.pool), "Pool.Allocate")]);
+    }
+    let lacking = wanted.into_iter().filter(|(path, privilege)| !may(path, privilege));
+    lacking.map(|(path, privilege)| format!("{privilege} on {path}")).collect()
+}
+
 /// The commands that an administrator of the cluster runs once, as root on any node: pool, roles, user, token and
-/// rights, no more of them than needed. `version` is what `pveversion` or `GET /version` says.
-pub fn pveum_script(version: &str, config: &Config) -> String {
-    let known = Version::parse(version).unwrap_or(crate::version::OLDEST);
+/// rights, no more of them than needed. `version` is what `pveversion` or `GET /version` says; without one, the script
+/// asks the node that it runs on. What adoption takes stands at its end, commented out.
+pub fn pveum_script(version: Option<&str>, config: &Config) -> String {
+    let known = version.map(|text| Version::parse(text).unwrap_or(crate::version::OLDEST));
     let (user, token) = config.token_id.split_once('!').unwrap_or((&config.token_id, "cairn"));
-    let mut lines = vec![
-        format!("# Cairn's rights on this cluster (Proxmox VE {known}). Run as root on one node."),
+    let of = known.map_or_else(|| format!("{} or newer", crate::version::OLDEST), |known| known.to_string());
+    let mut lines = vec![format!("# Cairn's rights on this cluster (Proxmox VE {of}). Run as root on one node.")];
+    if known.is_none() {
+        lines.push("# 9.0 split VM.Monitor; each version refuses a role with the other's word.".to_owned());
+        lines.push(format!(
+            "case \"$(pveversion)\" in pve-manager/8.*) agent={AGENT_OF_8} ;; *) agent={AGENT_OF_9} ;; esac"
+        ));
+    }
+    lines.extend([
         format!("pveum pool add {} --comment 'Guests of Cairn'", config.pool),
         format!("pveum user add {user} --comment 'Cairn'"),
         format!("pveum user token add {user} {token} --privsep 0"),
-    ];
-    for (path, privileges) in needed(known, config) {
+    ]);
+    for (path, mut privileges) in needed(known.unwrap_or(crate::version::OLDEST), config) {
+        let asked = known.is_none() && privileges.remove(AGENT_OF_8);
         let role = role(&path);
         let privileges = privileges.into_iter().collect::<Vec<_>>().join(" ");
-        lines.push(format!("pveum role add {role} --privs '{privileges}'"));
+        let agent = if asked { "\" $agent\"" } else { "" };
+        lines.push(format!("pveum role add {role} --privs '{privileges}'{agent}"));
         let propagate = u8::from(path != "/");
         lines.push(format!("pveum acl modify {path} --users {user} --roles {role} --propagate {propagate}"));
     }
     lines.push("# So that all storages can be shown to choose from; what is chosen has its own role above.".to_owned());
     lines.push("pveum role add Cairn-look --privs 'Datastore.Audit'".to_owned());
     lines.push(format!("pveum acl modify /storage --users {user} --roles Cairn-look --propagate 1"));
+    lines.extend(adoption_lines(config, user));
     lines.push("# Put the secret that `token add` printed into the region's configuration.".to_owned());
     lines.join("\n") + "\n"
+}
+
+/// What an administrator may run to let guests be adopted: commented out, because it is more than servers need.
+fn adoption_lines(config: &Config, user: &str) -> Vec<String> {
+    let pool = &config.pool;
+    let mut lines = vec![
+        "# Guests that were there before Cairn are adopted out of its pool. Put each there before it is adopted:"
+            .to_owned(),
+        format!("#   pveum pool modify {pool} --vms NUMBER"),
+        "# or let Cairn do that. With these rights it could change and delete every guest of the cluster:".to_owned(),
+    ];
+    for (path, privileges) in for_adoption(config) {
+        let role = format!("{}-adopt", role(&path));
+        lines.push(format!("#   pveum role add {role} --privs '{}'", privileges.join(" ")));
+        lines.push(format!("#   pveum acl modify {path} --users {user} --roles {role} --propagate 1"));
+    }
+    lines
 }
 
 /// A role's name, from the path that it is for.
@@ -102,14 +150,55 @@ mod tests {
 
     #[test]
     fn each_version_gets_the_privilege_that_it_knows() {
-        let (old, new) = (pveum_script("8.4.1", &config()), pveum_script("9.2.3", &config()));
+        let (old, new) = (pveum_script(Some("8.4.1"), &config()), pveum_script(Some("9.2.3"), &config()));
         assert!(old.contains("VM.Monitor") && !old.contains("GuestAgent"), "{old}");
         assert!(new.contains("VM.GuestAgent.Audit") && !new.contains("VM.Monitor"), "{new}");
     }
 
     #[test]
+    fn without_a_version_the_script_asks_the_node() {
+        let script = pveum_script(None, &config());
+        let role = script.lines().find(|line| line.starts_with("pveum role add Cairn-pool-cairn ")).unwrap();
+        assert!(!role.contains("Monitor") && role.ends_with("'\" $agent\""), "{role}");
+        // The script as a shell reads it, with commands that only say what they are told.
+        let bash = |version: &str| {
+            let said =
+                format!("pveversion() {{ echo pve-manager/{version}/abc; }}; pveum() {{ echo \"$*\"; }}\n{script}");
+            let ran = std::process::Command::new("bash").args(["-euc", &said]).output().unwrap();
+            assert!(ran.status.success(), "{ran:?}");
+            String::from_utf8(ran.stdout).unwrap()
+        };
+        let roles =
+            |said: String| said.lines().find(|line| line.starts_with("role add Cairn-pool-cairn ")).map(str::to_owned);
+        let (old, new) = (roles(bash("8.4.1")).unwrap(), roles(bash("9.2.3")).unwrap());
+        assert!(old.ends_with(" VM.Monitor") && !old.contains("GuestAgent"), "{old}");
+        assert!(new.ends_with(" VM.GuestAgent.Audit") && !new.contains("Monitor"), "{new}");
+    }
+
+    #[test]
+    fn what_adoption_takes_is_there_to_be_uncommented() {
+        let script = pveum_script(Some("9.2"), &config());
+        for line in [
+            "#   pveum pool modify cairn --vms NUMBER",
+            "#   pveum role add Cairn-vms-adopt --privs 'VM.Allocate VM.Config.Options'",
+            "#   pveum acl modify /vms --users cairn@pve --roles Cairn-vms-adopt --propagate 1",
+            "#   pveum acl modify /pool/cairn --users cairn@pve --roles Cairn-pool-cairn-adopt --propagate 1",
+        ] {
+            assert!(script.lines().any(|one| one == line), "{line} is not in\n{script}");
+        }
+        assert_eq!(
+            lacking_for_adoption(&config(), 500, |_, privilege| privilege == "VM.Audit")
+                .into_iter()
+                .collect::<Vec<_>>(),
+            ["Pool.Allocate on /pool/cairn", "VM.Allocate on /vms/500", "VM.Config.Options on /vms/500"]
+        );
+        let in_pool = lacking_for_adoption(&config(), 500, |path, _| path == "/vms/500");
+        assert!(in_pool.is_empty(), "{in_pool:?}");
+    }
+
+    #[test]
     fn the_script_is_complete_and_holds_no_secret() {
-        let script = pveum_script("9.2", &config());
+        let script = pveum_script(Some("9.2"), &config());
         for part in [
             "pveum pool add cairn ",
             "pveum user token add cairn@pve main --privsep 0",

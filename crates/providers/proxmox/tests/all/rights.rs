@@ -2,10 +2,11 @@
 
 use crate::stage::{Stage, interface, scenario, seed, spec, vpc};
 use provider::{
-    GuestPower, InterfaceRole, Move, NetworkKind, NetworkRef, NetworkSpec, PowerWish, Provider, Resources, Severity,
+    FaultKind, Guest, GuestPower, InterfaceRole, Move, NetworkKind, NetworkRef, NetworkSpec, PowerWish, Provider,
+    Resources, Severity,
 };
 use provider_proxmox::{Config, Secret, pveum_script};
-use simulator::{AclSpec, Scenario, TOKEN_SECRET, TokenSpec, UserSpec};
+use simulator::{AclSpec, GuestSpec, Scenario, TOKEN_SECRET, TokenSpec, UserSpec};
 use std::net::Ipv4Addr;
 
 fn adjust(config: &mut Config) {
@@ -15,6 +16,15 @@ fn adjust(config: &mut Config) {
 
 /// The same cluster after an administrator ran the script.
 fn after_the_script(version: &str) -> Scenario {
+    after(version, |line| line)
+}
+
+/// The same, with what stands commented out in it.
+fn after_all_of_the_script(version: &str) -> Scenario {
+    after(version, |line| line.trim_start_matches("#   "))
+}
+
+fn after(version: &str, read: fn(&str) -> &str) -> Scenario {
     let installation = crate::stage::installation(1);
     let mut config = Config::new(installation, "https://pve1:8006", "", Secret::new(TOKEN_SECRET));
     adjust(&mut config);
@@ -23,7 +33,7 @@ fn after_the_script(version: &str) -> Scenario {
     scenario.users = vec![UserSpec { id: "cairn@pve".to_owned(), password: None }];
     let token = |id: &str| TokenSpec { id: id.to_owned(), secret: TOKEN_SECRET.to_owned(), privsep: false };
     scenario.tokens = vec![token("cairn@pve!main"), token("root@pam!admin")];
-    for line in pveum_script(version, &config).lines() {
+    for line in pveum_script(Some(version), &config).lines().map(read) {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["pveum", "role", "add", role, "--privs", ..] => {
@@ -115,4 +125,53 @@ async fn what_the_token_may_not_is_named_with_its_path() {
         missing.iter().any(|text| text.starts_with("The token lacks VM.Config.Disk on /pool/cairn.")),
         "{missing:?}"
     );
+}
+
+/// A guest of somebody's that is in no pool.
+fn with_a_stranger(mut scenario: Scenario) -> Scenario {
+    scenario.guests = vec![GuestSpec { vmid: 500, name: "old-web".to_owned(), ..GuestSpec::default() }];
+    scenario
+}
+
+#[tokio::test]
+async fn a_guest_outside_the_pool_is_not_adopted_and_what_is_missing_is_named() {
+    let stage = Stage::of(with_a_stranger(after_the_script("9.2.3")), adjust).await;
+    let findings = stage.proxmox.preflight().await.unwrap();
+    let note = findings.iter().find(|finding| finding.subject == "adoption").unwrap();
+    assert_eq!(note.severity, Severity::Warning, "servers do without: {note:?}");
+    for part in ["VM.Allocate, VM.Config.Options on /vms", "Pool.Allocate on /pool/cairn", "pveum pool modify cairn"] {
+        assert!(note.sentence.contains(part), "{part} is not in {note:?}");
+    }
+    let mut guest = stage.guest(9, 1);
+    guest.name = "500".to_owned();
+    let fault = stage.proxmox.adopt_guest(&guest).await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Refused);
+    for part in [
+        "lacks Pool.Allocate on /pool/cairn and VM.Allocate on /vms/500 and VM.Config.Options on /vms/500",
+        "--vms 500",
+    ] {
+        assert!(fault.detail.contains(part), "{part} is not in {fault:?}");
+    }
+    assert!(matches!(stage.proxmox.find_guest(&guest).await.unwrap(), Guest::Foreign(_)), "it is as it was");
+
+    // The way that needs no more rights.
+    let admin = format!("PVEAPIToken=root@pam!admin={TOKEN_SECRET}");
+    crate::operator::raw(&stage, &admin, "PUT", "/pools", "poolid=cairn&vms=500").await;
+    stage.proxmox.adopt_guest(&guest).await.unwrap();
+    assert!(matches!(stage.proxmox.find_guest(&guest).await.unwrap(), Guest::Ours(_)));
+    stage.power(&guest, PowerWish::Off).await;
+}
+
+#[tokio::test]
+async fn with_the_last_lines_of_the_script_a_guest_is_adopted_out_of_the_pool() {
+    for version in ["8.4.1", "9.2.3"] {
+        let stage = Stage::of(with_a_stranger(after_all_of_the_script(version)), adjust).await;
+        let findings = stage.proxmox.preflight().await.unwrap();
+        assert!(findings.iter().all(|finding| finding.subject != "adoption"), "{findings:?}");
+        let mut guest = stage.guest(9, 1);
+        guest.name = "500".to_owned();
+        stage.proxmox.adopt_guest(&guest).await.unwrap();
+        stage.power(&guest, PowerWish::Off).await;
+        stage.delete(&guest).await;
+    }
 }
