@@ -1,6 +1,7 @@
 //! What stands between a connection and a handler, outermost first: request id and error envelope, time limit, panics,
 //! authentication with scopes and rate limits; and the extractors that handlers read their arguments with.
 
+mod address;
 mod feed;
 mod guard;
 mod json;
@@ -14,6 +15,7 @@ mod rate;
 mod request_id;
 mod tokens;
 
+pub(crate) use address::Proxies;
 pub(crate) use feed::Feed;
 pub use guard::{AsOperator, Authenticated, Presented, PresentedOperator};
 pub(crate) use guard::{Guard, check};

@@ -23,7 +23,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use cloud::server::group::Groups;
-use edge::{Feed, Guard, Problem, Rates, Tokens};
+use edge::{Feed, Guard, Problem, Proxies, Rates, Tokens};
 use model::refusal::Code;
 use std::any::Any;
 use std::sync::Arc;
@@ -73,6 +73,7 @@ pub fn router(store: Store, options: Options) -> Router {
         operations: Arc::new(edge::operations::Table::new(edge::operations::enumerate(&document))),
         tokens,
         rates: Arc::new(Rates::new(api.options.limits)),
+        proxies: Arc::new(Proxies::new(api.options.trusted_proxies.clone())),
         feed,
     };
     let (routes, _) = routes().split_for_parts();

@@ -1,5 +1,6 @@
 //! What is fixed when the process starts.
 
+use ipnet::IpNet;
 use model::image_url::Reach;
 use std::fmt;
 use std::sync::Arc;
@@ -50,6 +51,8 @@ pub struct Options {
     pub public_url: String,
     /// Rate limits of one token.
     pub limits: Limits,
+    /// Reverse proxies in front of us, whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// How long one request may take until its answer begins.
     pub request_timeout: Duration,
     /// How long a token that was looked up is good for without asking again. 0: always ask.
@@ -74,6 +77,7 @@ impl Options {
         Self {
             public_url: public_url.into(),
             limits: Limits::default(),
+            trusted_proxies: Vec::new(),
             request_timeout: Duration::from_secs(30),
             token_cache: Duration::from_secs(5),
             streams_per_team: 100,

@@ -1,6 +1,8 @@
 //! Who asks.
 
-use model::ids::{OperatorTokenId, TeamId, TokenId};
+use model::authority::ScopeSet;
+use model::ids::{OperatorTokenId, OrganizationId, TeamId, TokenId, UserId};
+use std::net::IpAddr;
 use store::operators::Origin;
 use uuid::Uuid;
 
@@ -9,8 +11,16 @@ use uuid::Uuid;
 pub struct Caller {
     /// The team whose resources are touched.
     pub team: TeamId,
+    /// The organization that the team belongs to.
+    pub organization: OrganizationId,
     /// The token that was presented.
     pub token: TokenId,
+    /// Whose token that is, where it is a person's.
+    pub user: Option<UserId>,
+    /// All that the token may do at this moment.
+    pub authority: ScopeSet,
+    /// From where the request came; `None` where that cannot be known.
+    pub address: Option<IpAddr>,
     /// Written to the log, to the audit and into every error answer.
     pub request_id: Uuid,
 }

@@ -79,6 +79,18 @@ uuid_id!(
     TokenId
 );
 uuid_id!(
+    /// Somebody who signs in; of the whole installation.
+    UserId
+);
+uuid_id!(
+    /// A role that an organization made itself.
+    RoleId
+);
+uuid_id!(
+    /// A program that acts for a team, with a role of its own.
+    ServiceAccountId
+);
+uuid_id!(
     /// An operator's token (never the secret itself). Another plane than [`TokenId`].
     OperatorTokenId
 );

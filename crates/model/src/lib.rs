@@ -4,6 +4,7 @@
 //! Nothing here does I/O, awaits, speaks SQL or reads a clock: time and randomness are arguments.
 
 pub mod addressing;
+pub mod authority;
 pub mod backup;
 pub mod catalogue;
 pub mod checksum;

@@ -6,7 +6,7 @@
 //!   row-level security hides every row of every other team even if a query forgets its filter;
 //! - [`Store::begin`] opens one with the rights of the daemon itself, for workers, observers and operators.
 
-use model::ids::TeamId;
+use model::ids::{OrganizationId, TeamId};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
 use std::pin::Pin;
@@ -173,6 +173,17 @@ impl Store {
         // A UUID prints as hex digits and dashes only, so it is safe inside the statement; binding it
         // would cost a second round trip on every request.
         let begin = format!("BEGIN; SET LOCAL ROLE cairn_api; SET LOCAL cairn.team = '{}'", team.0);
+        self.begin_whole(begin).await
+    }
+
+    /// Begins a transaction about an organization, made by somebody who acts for one of its teams: it can see and write the
+    /// rows of that team, and what belongs to the organization as a whole (members, roles, teams and their tokens). One
+    /// round trip.
+    pub async fn organization(&self, organization: OrganizationId, team: TeamId) -> Result<Tx> {
+        let begin = format!(
+            "BEGIN; SET LOCAL ROLE cairn_api; SET LOCAL cairn.team = '{}'; SET LOCAL cairn.organization = '{}'",
+            team.0, organization.0
+        );
         self.begin_whole(begin).await
     }
 }

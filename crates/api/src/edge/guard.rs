@@ -1,5 +1,6 @@
 //! In front of every endpoint: who asks, whether they may, and how often they have.
 
+use super::address::Proxies;
 use super::operations::{Operation, Permission, RateClass, Table};
 use super::rate::{Rates, Standing};
 use super::request_id::RequestId;
@@ -10,7 +11,10 @@ use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use cloud::{Caller, Operator};
+use ipnet::IpNet;
+use model::authority::ScopeSet;
 use model::refusal::{Code, Refusal};
+use std::net::IpAddr;
 use std::sync::Arc;
 use store::Store;
 use store::tenancy::Token;
@@ -23,6 +27,7 @@ pub(crate) struct Guard {
     pub(crate) operations: Arc<Table>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) rates: Arc<Rates>,
+    pub(crate) proxies: Arc<Proxies>,
     /// Held so that the listener lives as long as the router does.
     pub(crate) feed: Feed,
 }
@@ -112,8 +117,7 @@ impl Guard {
         let request_id = request.extensions().get::<RequestId>().map_or_else(Uuid::now_v7, |id| id.0);
         match &operation.permission {
             Some(Permission::Public) => Ok(None),
-            Some(Permission::AnyToken) => self.tenant(request, request_id, operation, &[]).await,
-            Some(Permission::Scopes(scopes)) => self.tenant(request, request_id, operation, scopes).await,
+            Some(Permission::AnyToken | Permission::Scopes(_)) => self.tenant(request, request_id, operation).await,
             Some(Permission::Operator(scopes)) => self.operator(request, request_id, operation, scopes).await,
             None => Err(Problem::internal(format!("BUG: {} declares no permission", operation.id)).into()),
         }
@@ -125,12 +129,29 @@ impl Guard {
         request: &mut Request,
         request_id: Uuid,
         operation: &Operation,
-        scopes: &[String],
     ) -> Result<Option<Standing>, Refused> {
         let token = self.tokens.authenticate(request.headers()).await?;
+        let address = self.proxies.client_of(request);
+        if !comes_from(&token.networks, address) {
+            return Err(Problem::new(
+                Code::Unauthorized,
+                "Unable to authenticate you: this token may not be used from this address.",
+            )
+            .into());
+        }
         let standing = self.count(operation, token.id.0)?;
-        require(&token.scopes, scopes).map_err(|problem| Refused { problem, standing })?;
-        let caller = Caller { team: token.team, token: token.id, request_id };
+        if !token.authority.contains(operation.needs) {
+            return Err(Refused { problem: lacks(operation, token.authority), standing });
+        }
+        let caller = Caller {
+            team: token.team,
+            organization: token.organization,
+            token: token.id,
+            user: token.user,
+            authority: token.authority,
+            address,
+            request_id,
+        };
         request.extensions_mut().insert(Authenticated(caller));
         request.extensions_mut().insert(Presented(token));
         Ok(standing)
@@ -162,6 +183,21 @@ impl Guard {
         let message = format!("This token has used up its requests for now; try again in {wait} s.");
         Err(Refused { problem: Problem::new(Code::TooManyRequests, message).retry_after(wait), standing })
     }
+}
+
+/// Whether a token may be used from where the request comes. Where that is not known, no list admits it.
+fn comes_from(networks: &[IpNet], address: Option<IpAddr>) -> bool {
+    networks.is_empty() || address.is_some_and(|address| networks.iter().any(|network| network.contains(&address)))
+}
+
+/// What is told to a token that lacks a scope: which one, the first that the endpoint declares.
+fn lacks(operation: &Operation, held: ScopeSet) -> Problem {
+    let declared = match &operation.permission {
+        Some(Permission::Scopes(scopes)) => scopes.as_slice(),
+        _ => &[],
+    };
+    let missing = |scope: &&String| ScopeSet::one(scope).is_none_or(|one| !held.contains(one));
+    Refusal::forbidden(declared.iter().find(missing).map_or("*", String::as_str)).into()
 }
 
 /// Whether what the token holds is all that is needed.

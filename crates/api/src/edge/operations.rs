@@ -2,6 +2,7 @@
 //! the handlers. What the document says and what is enforced cannot differ.
 
 use axum::http::Method;
+use model::authority::ScopeSet;
 use serde_json::Value;
 use std::collections::HashMap;
 
@@ -40,6 +41,8 @@ pub struct Operation {
     pub id: String,
     /// Who may call it. `None` where the declaration is missing, which a test refuses and the edge denies.
     pub permission: Option<Permission>,
+    /// The scopes of a tenant's token that it needs, as a set.
+    pub needs: ScopeSet,
     /// The `operation` of the audit entries that it writes; `None` for what only reads.
     pub audit: Option<String>,
     /// How it counts.
@@ -68,11 +71,17 @@ pub fn enumerate(document: &Value) -> Vec<Operation> {
 
 fn read(method: Method, path: &str, operation: &Value) -> Operation {
     let cairn = &operation["x-cairn"];
+    let permission = permission(&operation["security"]);
+    let needs = match &permission {
+        Some(Permission::Scopes(scopes)) => ScopeSet::held(scopes),
+        _ => ScopeSet::NONE,
+    };
     Operation {
         method,
         path: path.to_owned(),
         id: operation["operationId"].as_str().unwrap_or_default().to_owned(),
-        permission: permission(&operation["security"]),
+        permission,
+        needs,
         audit: cairn["audit"].as_str().map(str::to_owned),
         rate: match cairn["rate"].as_str() {
             Some("standard") => Some(RateClass::Standard),
@@ -94,6 +103,10 @@ fn permission(security: &Value) -> Option<Permission> {
         return Some(Permission::Operator(words(scopes)?));
     }
     let scopes = words(requirement.get("bearer_auth")?)?;
+    // A scope that is in no vocabulary could be held by nobody: that is a slip, and is refused as none declared.
+    if scopes.iter().any(|scope| ScopeSet::one(scope).is_none()) {
+        return None;
+    }
     Some(if scopes.is_empty() { Permission::AnyToken } else { Permission::Scopes(scopes) })
 }
 

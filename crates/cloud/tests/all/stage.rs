@@ -71,7 +71,15 @@ impl Stage {
             database,
             crowd,
             site,
-            caller: Caller { team: made.team, token: made.token.id, request_id },
+            caller: Caller {
+                team: made.team,
+                organization: made.organization,
+                token: made.token.id,
+                user: Some(made.user),
+                authority: *model::authority::EVERYTHING,
+                address: None,
+                request_id,
+            },
             operator: Operator { token: minted.id, request_id },
             engine,
         };

@@ -100,7 +100,15 @@ impl Lab {
         let request_id = uuid::Uuid::now_v7();
         let mut lab = Self {
             site: Arc::new(Site { store, installation, providers }),
-            caller: Caller { team: made.team, token: made.token.id, request_id },
+            caller: Caller {
+                team: made.team,
+                organization: made.organization,
+                token: made.token.id,
+                user: Some(made.user),
+                authority: *model::authority::EVERYTHING,
+                address: None,
+                request_id,
+            },
             operator: Operator { token: minted.id, request_id },
             http: reqwest::Client::builder()
                 .tls_danger_accept_invalid_certs(true)
