@@ -23,6 +23,9 @@ const DRAINED_EVERY: Duration = Duration::from_secs(2);
 /// Which images are at hand is looked at this often.
 const TEMPLATES_LOOKED_AT_EVERY: Duration = Duration::from_secs(600);
 
+/// A region with leftovers of ours is swept this often.
+const SWEPT_EVERY: Duration = Duration::from_secs(600);
+
 /// What is due by the clock (backups, and what has had its day) is looked for this often.
 const KEPT_HOUSE_EVERY: Duration = Duration::from_secs(60);
 
@@ -99,6 +102,7 @@ fn connected(site: Site, observes: bool) -> Then {
 async fn observe(site: Site, region: RegionSlug, hand_back: CancellationToken) {
     let mut failing = false;
     let mut templates_seen: Option<tokio::time::Instant> = None;
+    let mut swept: Option<tokio::time::Instant> = None;
     loop {
         match cloud::server::observe::region(&site, &region).await {
             Ok(scan) => {
@@ -106,6 +110,12 @@ async fn observe(site: Site, region: RegionSlug, hand_back: CancellationToken) {
                     tracing::info!(%region, guests = scan.guests, changed = scan.changed, missing = scan.missing, moved = scan.moved, healed = scan.healed, "looked");
                 }
                 failing = false;
+                if scan.leftovers > 0 && swept.is_none_or(|at| at.elapsed() > SWEPT_EVERY) {
+                    swept = Some(tokio::time::Instant::now());
+                    if let Err(error) = cloud::region::sweep(&site.store, &region).await {
+                        tracing::warn!(%region, %error, "the region cannot be swept");
+                    }
+                }
                 if templates_seen.is_none_or(|at| at.elapsed() > TEMPLATES_LOOKED_AT_EVERY) {
                     templates_seen = Some(tokio::time::Instant::now());
                     if let Err(fault) = cloud::template::look(&site, &region).await {

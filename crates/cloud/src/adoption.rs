@@ -4,12 +4,13 @@
 use crate::server::life::{Life, ServerInput, subject};
 use crate::site::{self, Site};
 use crate::{Operator, Result};
+use jiff::Timestamp;
 use model::ids::{RegionSlug, ServerId, TeamId, WorkflowId};
 use model::names::ServerName;
 use model::quota::Amounts;
 use model::refusal::{Code, Refusal};
 use model::states::GuestKind;
-use provider::{Capabilities, GuestRef, Provider};
+use provider::{Capabilities, FaultKind, GuestRef, Provider};
 use serde_json::json;
 use std::time::Duration;
 use store::alerts::{self, Severity};
@@ -211,13 +212,20 @@ pub(crate) async fn take_over(
         let against = store::servers::claim_addresses(tx, &work.region, work.team, work.id, &addresses).await?;
         return match against {
             None => Ok(Outcome::wait_for("its addresses to be written down", Duration::ZERO)),
-            Some(against) => fail(run, work, guest, Code::InUse, &sentence(&against)).await,
+            Some(against) => {
+                let why = sentence(&against);
+                fail(run, work, guest, Code::InUse, &why, &why).await
+            }
         };
     }
-    let why = "its provider would not let it be marked as ours; the log says why";
-    match site::settle(provider.adopt_guest(guest).await, Code::ProviderRefused, why)? {
+    match provider.adopt_guest(guest).await {
         Ok(()) => Ok(Outcome::wait_for("the guest to be seen as ours", Duration::from_millis(100))),
-        Err(_) => fail(run, work, guest, Code::ProviderRefused, why).await,
+        // What a provider says of privileges and paths is for the operator, and holds no secret (Fault::detail).
+        Err(no) if no.kind == FaultKind::Refused => {
+            let told = "its provider would not let it be marked as ours; your operator can see why";
+            fail(run, work, guest, Code::ProviderRefused, &no.detail, told).await
+        }
+        Err(other) => Err(site::fault(other)),
     }
 }
 
@@ -233,15 +241,67 @@ fn sentence(against: &Unclaimed) -> String {
     }
 }
 
+/// Ends the adoption: operators hear why, the team hears `told`.
 async fn fail(
     run: &mut Run<Site>,
     work: &Work,
     guest: &GuestRef,
     code: Code,
     why: &str,
+    told: &str,
 ) -> std::result::Result<Outcome<()>, Fault> {
-    let subject = format!("guest:{}/{}", work.region, guest.name);
+    let subject = alert_subject(&work.region, &guest.name);
     let message = format!("guest {} of region {} was not adopted: {why}", guest.name, work.region);
     alerts::raise_as(run.tx().await?, Severity::Info, "adoption_failed", &subject, &message).await?;
-    Ok(Outcome::refuse(code.as_str(), format!("The guest was not adopted: {why}.")))
+    Ok(Outcome::refuse(code.as_str(), format!("The guest was not adopted: {told}.")))
+}
+
+fn alert_subject(region: &RegionSlug, guest: &str) -> String {
+    format!("guest:{region}/{guest}")
+}
+
+/// How an adoption stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The server that the guest becomes.
+    pub server: ServerId,
+    /// Where the guest is.
+    pub region: RegionSlug,
+    /// Its number at the provider.
+    pub guest: String,
+    /// Where it stands.
+    pub state: State,
+    /// What stands against it, for the operator; `None`: nothing that is known.
+    pub sentence: Option<String>,
+    /// When it was asked for.
+    pub started_at: Timestamp,
+}
+
+/// Where an adoption stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It goes on.
+    Running,
+    /// The guest is a server.
+    Completed,
+    /// It is not, and was left as it was.
+    Failed,
+}
+
+/// How an adoption stands; `None`: there is no such one.
+pub async fn standing(store: &Store, workflow: WorkflowId) -> Result<Option<Standing>> {
+    let Some(found) = store::servers::adoption(store, workflow).await? else { return Ok(None) };
+    let (state, sentence) = match (found.over, found.error) {
+        (false, _) => {
+            (State::Running, found.last_error.or(found.waiting_for.map(|what| format!("waiting for {what}"))))
+        }
+        (true, None) => (State::Completed, None),
+        (true, Some(error)) => {
+            let subject = alert_subject(&found.region, &found.guest);
+            let told = store::alerts::latest(store, "adoption_failed", &subject, found.started_at).await?;
+            (State::Failed, Some(told.unwrap_or(error)))
+        }
+    };
+    let (server, region, guest, started_at) = (found.server, found.region, found.guest, found.started_at);
+    Ok(Some(Standing { server, region, guest, state, sentence, started_at }))
 }

@@ -45,6 +45,8 @@ pub fn sentence(step: &str, making: bool) -> String {
         "move_guest" => ("moving to the other host", "looking where the guest is"),
         "record_host" => ("writing the new host down", "leaving the host as it is"),
         "mend_guest" => ("giving the guest back what it should have", "leaving the guest as it is"),
+        "note_power" => ("looking whether the server runs", "starting the server again if it ran"),
+        "delete_unused" => ("deleting what is out of use", "leaving what is out of use"),
         "try_connection" => ("trying the connection out", "forgetting the connection"),
         "fetch_template" => ("fetching the image", "keeping the image for others"),
         "find_bytes" => ("looking for the image's bytes", "leaving the image's bytes where they are"),

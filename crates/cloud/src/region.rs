@@ -4,9 +4,11 @@ mod files;
 mod numbers;
 pub(crate) mod probe;
 mod record;
+pub(crate) mod sweep;
 mod verbs;
 
 pub use files::names_file;
 pub(crate) use record::{Policy, record, settings};
 pub use record::{record_hosts, unreachable};
+pub use sweep::sweep;
 pub use verbs::{NewRegion, Probe, RegionEdit, connect, edit, remove, test, test_saved};

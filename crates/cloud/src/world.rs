@@ -1,7 +1,7 @@
 //! The product behind the engine: every workflow there is, and what happens when one ends.
 
 use crate::image::life::ImageLife;
-use crate::region::probe;
+use crate::region::{probe, sweep};
 use crate::server::glance::Glance;
 use crate::server::life::Life;
 use crate::server::migrate::Migrate;
@@ -28,6 +28,7 @@ pub fn registry() -> Result<Registry<Site>, Misdefined> {
     all.push(crate::server::migrate::definition());
     all.push(crate::mend::definition());
     all.push(probe::definition());
+    all.push(sweep::definition());
     all.push(template::definition());
     Registry::new(all)
 }
@@ -58,7 +59,7 @@ impl World for Site {
             Life::KIND => server_ended(tx, ended, refusal).await,
             ImageLife::KIND => image_ended(tx, ended, refusal).await,
             // Nobody asked for a change, so there is nothing to tell.
-            Glance::KIND | probe::Probe::KIND | template::FetchTemplate::KIND => Ok(()),
+            Glance::KIND | probe::Probe::KIND | sweep::Sweep::KIND | template::FetchTemplate::KIND => Ok(()),
             Migrate::KIND => {
                 migration_ended(tx, ended, refusal).await?;
                 action_ended(tx, ended, refusal).await

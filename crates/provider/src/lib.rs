@@ -133,6 +133,13 @@ pub trait Provider: Send + Sync + 'static {
         Err(unsupported("an interactive console", guest))
     }
 
+    /// Deletes what was taken out of use and could not be deleted then, such as an image's template that disks were built
+    /// on. What is still built on stays, and is no fault. How many deletions it began; they are not followed, because what
+    /// they leave is found the next time.
+    async fn sweep(&self) -> Result<usize> {
+        Ok(0)
+    }
+
     /// Looks whether everything is there that making guests takes (privileges, storages, bridges, versions) and says
     /// what is missing, in sentences that an operator can act on. Changes nothing.
     async fn preflight(&self) -> Result<Vec<Finding>> {

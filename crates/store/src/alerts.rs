@@ -3,6 +3,7 @@
 use crate::rows::Columns as _;
 use crate::{Result, Store, Tx};
 use jiff::Timestamp;
+use jiff_sqlx::ToSqlx as _;
 use model::ids::OperatorTokenId;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _};
@@ -73,6 +74,19 @@ pub async fn resolve_all(tx: &mut Tx, subject: &str) -> Result<()> {
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// What the newest alert of a kind and subject says, if it is open or was raised after `since`.
+pub async fn latest(store: &Store, kind: &str, subject: &str, since: Timestamp) -> Result<Option<String>> {
+    Ok(sqlx::query_scalar(
+        "SELECT message FROM alerts WHERE kind = $1 AND subject = $2 AND (resolved_at IS NULL OR raised_at >= $3)
+         ORDER BY raised_at DESC, id DESC LIMIT 1",
+    )
+    .bind(kind)
+    .bind(subject)
+    .bind(since.to_sqlx())
+    .fetch_optional(store.pool())
+    .await?)
 }
 
 /// Kind and subject of every open alert of these kinds.

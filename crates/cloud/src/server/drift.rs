@@ -20,6 +20,7 @@ const KINDS: &[&str] = &[
     "guest_lost",
     "guest_edited",
     "guest_stopped",
+    FELL,
     "heal_given_up",
     "guest_number_taken",
     "guest_without_server",
@@ -29,6 +30,9 @@ const KINDS: &[&str] = &[
     "region_impaired",
     "region_overlap",
 ];
+
+/// The alert of a server that went down with its host and is not up again.
+const FELL: &str = "stopped_with_host";
 
 /// A storage that is used so much is nearly full, in hundredths; the alert stays until it is below the second.
 const NEARLY_FULL: (u64, u64) = (90, 85);
@@ -88,6 +92,49 @@ pub(super) fn of_server(server: &Watched, found: Option<&Sighting>, policy: &Pol
         alarms.push(alarm(Severity::Warning, "guest_stopped", subject, message));
     }
     alarms
+}
+
+/// Whether a server that ran stands still now that its host is back. Looked for before what is seen is written: after, it
+/// is a server that stands still like any other.
+pub(super) async fn of_fall(
+    tx: &mut Tx,
+    server: &Watched,
+    sighting: Option<&Sighting>,
+) -> Result<Option<Alarm>, Fault> {
+    let stands_still = sighting.is_some_and(|sighting| sighting.power == GuestPower::Stopped);
+    let ran = server.wanted_power == Power::On && server.seen.power == Some(Power::On);
+    let ours_to_tell = server.answered && !server.leaving && !server.busy;
+    if !stands_still || !ran || !ours_to_tell || !store::servers::was_out_of_reach(tx, server.id).await? {
+        return Ok(None);
+    }
+    Ok(Some(fell(server)))
+}
+
+fn fell(server: &Watched) -> Alarm {
+    let message = format!(
+        "server {} ran on host {} when that went away, and is stopped now that it is back; its team can switch it on, and \
+         `cairn admin region edit --heal power` has such servers started by themselves",
+        server.id, server.host.1
+    );
+    alarm(Severity::Error, FELL, super::life::subject(server.id), message)
+}
+
+/// The subjects of servers that are known to have gone down with their hosts.
+pub(super) async fn fallen(tx: &mut Tx) -> Result<HashSet<String>, Fault> {
+    Ok(alerts::open(tx, &[FELL]).await?.into_iter().map(|(_, subject)| subject).collect())
+}
+
+/// A server that went down with its host stays told until it runs, or nobody wants it to.
+pub(super) fn of_fallen(server: &Watched, sighting: Option<&Sighting>, fallen: &HashSet<String>) -> Option<Alarm> {
+    let stands_still = sighting.is_some_and(|sighting| sighting.power == GuestPower::Stopped);
+    let stays = stands_still && server.wanted_power == Power::On && !server.leaving;
+    (stays && fallen.contains(&super::life::subject(server.id))).then(|| fell(server))
+}
+
+/// Raises one at once.
+pub(super) async fn raise(tx: &mut Tx, alarm: &Alarm) -> Result<(), Fault> {
+    alerts::raise_as(tx, alarm.severity, alarm.kind, &alarm.subject, &alarm.message).await?;
+    Ok(())
 }
 
 /// Strangers that have a number of ours.

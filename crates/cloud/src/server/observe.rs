@@ -44,6 +44,8 @@ pub struct Scan {
     pub moved: usize,
     /// Servers that are being put right.
     pub healed: usize,
+    /// Leftovers of ours that the provider found: a reason to sweep.
+    pub leftovers: usize,
 }
 
 /// Looks at a whole region: hosts, storages, strangers, then guests. What drifted raises alerts; where a guest was moved,
@@ -94,7 +96,7 @@ async fn compare(
         inventory.guests.iter().map(|sighting| (sighting.guest.mark.server, sighting.clone())).collect();
     let offline: HashSet<&str> =
         inventory.hosts.iter().filter(|host| !host.online).map(|host| host.name.as_str()).collect();
-    let mut scan = Scan { guests: inventory.guests.len(), ..Scan::default() };
+    let mut scan = Scan { guests: inventory.guests.len(), leftovers: inventory.leftovers.len(), ..Scan::default() };
     let mut unchanged = Vec::with_capacity(expected.len());
     let mut looked_at = HashSet::with_capacity(expected.len());
     let mut closely = 0;
@@ -119,7 +121,7 @@ async fn compare(
         scan.missing += usize::from(seen.power.is_none());
         if seen == server.seen {
             unchanged.push(server.id);
-        } else if change(site, server, generation, &seen).await? {
+        } else if change(site, server, generation, sighting, &seen).await? {
             scan.changed += 1;
         }
         if let Some(sighting) = sighting.filter(|sighting| sighting.guest.host != server.host.1)
@@ -142,8 +144,11 @@ async fn compare(
     let mut tx = site.store.begin().await?;
     store::servers::touch_seen(&mut tx, &unchanged, generation).await?;
     let mut alarms: Vec<Alarm> = Vec::new();
+    let fallen = drift::fallen(&mut tx).await?;
     for server in expected.iter().filter(|server| looked_at.contains(&server.id)) {
-        alarms.extend(drift::of_server(server, found.get(&server.id), &policy));
+        let sighting = found.get(&server.id);
+        alarms.extend(drift::of_server(server, sighting, &policy));
+        alarms.extend(drift::of_fallen(server, sighting, &fallen));
     }
     alarms.extend(given_up);
     alarms.extend(drift::of_numbers(expected, inventory));
@@ -234,13 +239,24 @@ async fn orphans<'a>(
     Ok(orphans)
 }
 
-/// Writes a change down, and tells the tenant of it. `false`: somebody has looked later.
-async fn change(site: &Site, server: &Watched, generation: i64, seen: &Seen) -> Result<bool, Fault> {
+/// Writes a change down, and tells the tenant of it; operators, where a server went down with its host. `false`: somebody
+/// has looked later.
+async fn change(
+    site: &Site,
+    server: &Watched,
+    generation: i64,
+    sighting: Option<&Sighting>,
+    seen: &Seen,
+) -> Result<bool, Fault> {
     let mut tx = site.store.begin().await?;
+    let fell = drift::of_fall(&mut tx, server, sighting).await?;
     let changed = store::servers::record(&mut tx, server.id, Some(generation), seen).await? == Some(true);
     if changed {
         let body = serde_json::json!({ "power": seen.power });
         store::events::append(&mut tx, server.team, "droplet.seen", &super::urn(server.id), &body).await?;
+        if let Some(alarm) = fell {
+            drift::raise(&mut tx, &alarm).await?;
+        }
     }
     tx.commit().await.map_err(store::Error::from)?;
     Ok(changed)

@@ -6,7 +6,7 @@ use crate::site::{self, Site};
 use async_trait::async_trait;
 use model::ids::{ImageId, ServerId};
 use model::refusal::Code;
-use provider::FaultKind;
+use provider::{FaultKind, GuestPower};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use store::servers::Work;
@@ -35,24 +35,25 @@ impl Recorded for RebuildInput {
 
 impl Kind for Rebuild {
     const KIND: &'static str = "server.rebuild";
-    const SHAPE: Shape = Shape::Action(Unwinding::Never);
+    const SHAPE: Shape = Shape::Action(Unwinding::Always);
     const MADE_WITHIN: Duration = Duration::from_secs(600);
     type Input = RebuildInput;
 }
 
 impl Kind for Restore {
     const KIND: &'static str = "server.restore";
-    const SHAPE: Shape = Shape::Action(Unwinding::Never);
+    const SHAPE: Shape = Shape::Action(Unwinding::Always);
     const MADE_WITHIN: Duration = Duration::from_secs(600);
     type Input = RebuildInput;
 }
 
-/// The workflows of this file. The image is fetched, and brought to the guest's host, before the guest is stopped: a download
+/// The workflows of this file. What is refused when the guest is off already is unwound: the guest is started again if it
+/// ran. The image is fetched, and brought to the guest's host, before the guest is stopped: a download
 /// that fails costs nothing, and what cannot be used there is refused while the guest runs.
 pub fn definitions() -> Vec<Definition<Site>> {
     vec![
-        Definition::of::<Rebuild>(steps![FetchNewImage, power::SwitchOff, RebuildDisk, power::SwitchOn]),
-        Definition::of::<Restore>(steps![FetchNewImage, power::SwitchOff, RebuildDisk, power::SwitchOn]),
+        Definition::of::<Rebuild>(steps![FetchNewImage, NotePower, power::SwitchOff, RebuildDisk, power::SwitchOn]),
+        Definition::of::<Restore>(steps![FetchNewImage, NotePower, power::SwitchOff, RebuildDisk, power::SwitchOn]),
     ]
 }
 
@@ -86,6 +87,11 @@ impl Step<Site> for FetchNewImage {
             other => Ok(other),
         }
     }
+
+    /// The image stays where it was brought: it is as good for the next server.
+    async fn unmake(&self, _cx: &Site, _run: &mut Run<Site>, _memo: Option<()>) -> Result<Outcome<()>, Fault> {
+        Ok(Outcome::done(()))
+    }
 }
 
 /// How long after a failed try at bringing an image to the server's host the next one begins.
@@ -118,6 +124,51 @@ async fn bring_near(cx: &Site, run: &Run<Site>, work: &Work, image: ImageId) -> 
     })
 }
 
+/// Notes whether the guest runs, so that a disk that is not made does not leave it off.
+pub struct NotePower;
+
+/// How the guest was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    /// It ran.
+    pub running: bool,
+}
+
+impl Recorded for Before {
+    fn sample() -> Self {
+        Self { running: true }
+    }
+}
+
+#[async_trait]
+impl Step<Site> for NotePower {
+    type Memo = Before;
+    const NAME: &'static str = "note_power";
+
+    async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<Before>, Fault> {
+        let work = subject(cx, run).await?;
+        Ok(match power::look(cx, &work).await? {
+            Ok(seen) => Outcome::done(Before { running: seen.power == GuestPower::Running }),
+            Err(answer) => answer,
+        })
+    }
+
+    /// Starts what ran. What cannot be started any more stays off: its action says already that something went wrong.
+    async fn unmake(&self, cx: &Site, run: &mut Run<Site>, memo: Option<Before>) -> Result<Outcome<()>, Fault> {
+        let work = subject(cx, run).await?;
+        if !memo.is_some_and(|before| before.running) || work.leaving {
+            return Ok(Outcome::done(()));
+        }
+        Ok(match power::ensure_running(cx, run, &work).await? {
+            Outcome::Refuse(no) => {
+                tracing::warn!(server = %work.id, detail = %no.detail, "a server that was not rebuilt cannot be started again");
+                Outcome::done(())
+            }
+            other => other,
+        })
+    }
+}
+
 /// Replaces the disk. The workflow's id names this rebuild, so that a repeat finds it done.
 pub struct RebuildDisk;
 
@@ -148,12 +199,18 @@ impl Step<Site> for RebuildDisk {
         let spec = site::guest_spec(cx, &work, &addresses, image, incarnation)?;
         let guest = cx.placed_guest(&work)?;
         let answer = cx.provider(&work.region)?.rebuild_guest(&guest, &spec, &token).await;
-        let sentence = "The provider would not make the disk from this image. Ask your operator to look at the log.";
+        let sentence = "The provider would not make the disk from this image. The server is started again if it ran. Ask your \
+                        operator to look at the log.";
         match site::settle(answer, Code::ProviderRefused, sentence)? {
             Err(refusal) => Ok(refusal),
             Ok(provider::Begun::Task(task)) => Ok(Outcome::follow(task.0)),
             // Done: looked at once more, so that what is written follows what is seen.
             Ok(provider::Begun::Done) => Ok(Outcome::wait_for("the new disk", Duration::ZERO)),
         }
+    }
+
+    /// The disk stays as it is: what was on the old one is gone, or nothing was done to it.
+    async fn unmake(&self, _cx: &Site, _run: &mut Run<Site>, _memo: Option<()>) -> Result<Outcome<()>, Fault> {
+        Ok(Outcome::done(()))
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::crowd::stranger;
 use crate::stage::{REGION, Stage, code};
-use cloud::adoption::{Adopt, Quota, adopt};
-use model::ids::{RegionSlug, TeamId};
+use cloud::adoption::{Adopt, Quota, State, adopt};
+use model::ids::{RegionSlug, TeamId, WorkflowId};
 use model::refusal::Code;
 
 fn wanted(stage: &Stage) -> Adopt {
@@ -77,6 +77,34 @@ async fn an_adoption_that_fails_touches_nothing() {
     assert!(stage.crowd.state().strangers.contains_key("4711"));
     assert!(stage.crowd.state().deleted.is_empty());
     assert_eq!(stage.one::<i64>("SELECT count(*) FROM reservations").await, 0);
+}
+
+#[tokio::test]
+async fn an_operator_hears_how_an_adoption_ends_and_why() {
+    let stage = with_stranger().await;
+    stage.crowd.state().refuse_adoption = true;
+    let (server, workflow) = adopt(stage.store(), &stage.operator, &wanted(&stage)).await.unwrap();
+    let standing = async |workflow| cloud::adoption::standing(stage.store(), workflow).await.unwrap();
+    let running = standing(workflow).await.unwrap();
+    assert_eq!((running.state, running.server, running.guest.as_str()), (State::Running, server, "4711"));
+    stage.settle().await;
+    let failed = standing(workflow).await.unwrap();
+    assert_eq!(failed.state, State::Failed);
+    let told = failed.sentence.unwrap();
+    assert!(told.contains("its description cannot be written"), "what the provider said: {told}");
+    let error: String = stage.one("SELECT error FROM actions ORDER BY id DESC LIMIT 1").await;
+    assert!(!error.contains("description") && error.contains("your operator can see why"), "{error}");
+
+    stage.crowd.state().refuse_adoption = false;
+    stage.look().await;
+    let (_, again) = adopt(stage.store(), &stage.operator, &wanted(&stage)).await.unwrap();
+    stage.settle().await;
+    let done = standing(again).await.unwrap();
+    assert_eq!((done.state, done.sentence), (State::Completed, None));
+    assert_eq!(standing(WorkflowId(uuid::Uuid::nil())).await, None);
+    let other = stage.server("web").await;
+    let life: uuid::Uuid = stage.one(&format!("SELECT workflow_id FROM servers WHERE id = {other}")).await;
+    assert_eq!(standing(WorkflowId(life)).await, None, "a server that was made is nobody's adoption");
 }
 
 #[tokio::test]

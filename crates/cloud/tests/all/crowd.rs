@@ -37,6 +37,10 @@ pub(crate) struct State {
     pub(crate) refuse_snapshots: bool,
     /// Disks cannot be made anew where their guests are.
     pub(crate) refuse_rebuilds: bool,
+    /// Disks cannot be made anew, and nobody knew before.
+    pub(crate) lose_rebuilds: bool,
+    /// What is out of use; empty after a sweep.
+    pub(crate) leftovers: Vec<String>,
     /// When the next guest is to be made, its image's bytes turn out to be gone.
     pub(crate) lose_image: bool,
     /// They are gone, until somebody fetches them.
@@ -171,6 +175,9 @@ impl Provider for Crowd {
     }
 
     async fn rebuild_guest(&self, guest: &GuestRef, _spec: &GuestSpec, token: &str) -> Result<Begun> {
+        if self.state().lose_rebuilds {
+            return Err(Fault::refused("the image went after it was looked for"));
+        }
         self.seen(guest, |found| found.rebuilt = Some(token.to_owned()))
     }
 
@@ -232,7 +239,7 @@ impl Provider for Crowd {
             guests: state.guests.values().filter(shown).cloned().collect(),
             storages: state.storages.clone(),
             strangers: state.strangers.values().cloned().collect(),
-            leftovers: Vec::new(),
+            leftovers: state.leftovers.clone(),
             troubles: state.troubles.clone(),
         })
     }
@@ -254,6 +261,10 @@ impl Provider for Crowd {
         let task = format!("move-{}-{}", guest.name, state.moves.len());
         state.moves.insert(task.clone(), (guest.name.clone(), to.to_owned()));
         Ok(Begun::Task(TaskRef(task)))
+    }
+
+    async fn sweep(&self) -> Result<usize> {
+        Ok(std::mem::take(&mut self.state().leftovers).len())
     }
 
     async fn adopt_guest(&self, guest: &GuestRef) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use crate::crowd::{sighting, stranger};
 use crate::stage::{REGION, Stage};
+use cloud::server::wishes::{Wish, ask};
 use model::ids::{RegionSlug, ServerId};
 use provider::{GuestPower, Mark, Provider as _, StorageSeen};
 
@@ -78,6 +79,53 @@ async fn a_host_that_is_away_says_nothing_of_its_guests() {
     stage.look().await;
     assert!(stage.alerts().await.is_empty());
     assert_eq!(stage.one::<String>(&format!("SELECT state FROM hosts WHERE name = '{host}'")).await, "up");
+}
+
+#[tokio::test]
+async fn a_server_that_went_down_with_its_host_is_told_until_it_runs() {
+    let stage = Stage::set().await;
+    let (fallen, switched_off) = (stage.server("web").await, stage.server("db").await);
+    let numbers = [stage.number(fallen).await, stage.number(switched_off).await];
+    ask(stage.store(), &stage.caller, switched_off, &Wish::PowerOff).await.unwrap();
+    stage.settle().await;
+    stage.look().await;
+    let hosts = [stage.host(fallen).await, stage.host(switched_off).await];
+    stage.crowd.state().offline = hosts.to_vec();
+    stage.look().await;
+    for number in &numbers {
+        stage.crowd.state().guests.get_mut(number).unwrap().power = GuestPower::Stopped;
+    }
+    stage.crowd.state().offline.clear();
+    stage.look().await;
+    let told_of = async || -> Vec<(String, String)> {
+        stage.all("SELECT kind, subject FROM alerts WHERE resolved_at IS NULL ORDER BY kind").await
+    };
+    let expected = ("stopped_with_host".to_owned(), format!("server:{fallen}"));
+    assert_eq!(told_of().await, std::slice::from_ref(&expected), "one, of the server that ran");
+    stage.look().await;
+    assert_eq!(told_of().await, [expected], "also when it is no news any more");
+    stage.crowd.state().guests.get_mut(&numbers[0]).unwrap().power = GuestPower::Running;
+    stage.look().await;
+    assert!(stage.alerts().await.is_empty());
+    // From inside, with its host there all the time: its own business.
+    stage.crowd.state().guests.get_mut(&numbers[0]).unwrap().power = GuestPower::Stopped;
+    stage.look().await;
+    assert!(stage.alerts().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_out_of_use_is_found_and_swept() {
+    let stage = Stage::set().await;
+    let region = RegionSlug::from(REGION);
+    assert_eq!(stage.look().await.leftovers, 0);
+    stage.crowd.state().leftovers = vec!["template 9000 on pve1, which is out of use".to_owned()];
+    assert_eq!(stage.look().await.leftovers, 1);
+    assert!(cloud::region::sweep(stage.store(), &region).await.unwrap());
+    assert!(!cloud::region::sweep(stage.store(), &region).await.unwrap(), "it is begun already");
+    stage.settle().await;
+    assert_eq!(stage.look().await.leftovers, 0);
+    assert!(cloud::region::sweep(stage.store(), &region).await.unwrap());
+    stage.settle().await;
 }
 
 #[tokio::test]

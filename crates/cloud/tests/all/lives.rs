@@ -103,3 +103,30 @@ async fn a_disk_that_cannot_be_made_where_the_server_is_is_refused_while_it_runs
     let seen = stage.crowd.state().guests[&guest].clone();
     assert!(seen.power == GuestPower::Running && seen.rebuilt.is_some(), "{seen:?}");
 }
+
+#[tokio::test]
+async fn a_disk_that_is_refused_when_the_power_is_off_leaves_the_server_as_it_was() {
+    let stage = Stage::set().await;
+    let server = stage.server("web").await;
+    ask(stage.store(), &stage.caller, server, &Wish::Snapshot(Some("s".to_owned()))).await.unwrap();
+    stage.settle().await;
+    let snapshot = ImageId(stage.one("SELECT id FROM images WHERE name = 's'").await);
+    stage.crowd.state().lose_rebuilds = true;
+    let guest = stage.number(server).await;
+    for (power, wanted) in [(GuestPower::Running, "on"), (GuestPower::Stopped, "off")] {
+        if power == GuestPower::Stopped {
+            ask(stage.store(), &stage.caller, server, &Wish::PowerOff).await.unwrap();
+            stage.settle().await;
+        }
+        for wish in [Wish::Restore(snapshot), Wish::Rebuild(store::servers::ImageChoice::Id(snapshot))] {
+            ask(stage.store(), &stage.caller, server, &wish).await.unwrap();
+            stage.settle().await;
+            let seen = stage.crowd.state().guests[&guest].clone();
+            assert_eq!((seen.power, seen.rebuilt), (power, None), "{wish:?}");
+            let says: String = stage.one(&format!("SELECT wanted_power FROM servers WHERE id = {server}")).await;
+            assert_eq!(says, wanted, "{wish:?}");
+            let error: String = stage.one("SELECT error FROM actions ORDER BY id DESC LIMIT 1").await;
+            assert!(error.contains("started again if it ran"), "{error}");
+        }
+    }
+}

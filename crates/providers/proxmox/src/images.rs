@@ -113,7 +113,7 @@ impl Region {
                 }
             }
         }
-        self.sweep_retired(image, &cluster).await?;
+        self.sweep_of(&cluster).await?;
         Ok(Begun::Done)
     }
 
@@ -129,21 +129,6 @@ impl Region {
             }
         }
         Ok(None)
-    }
-
-    /// Tries once more to delete what was taken out of use. What is still built on refuses by itself.
-    async fn sweep_retired(&self, image: &ImageRef, cluster: &Cluster) -> Result<()> {
-        let tag = mark::installation_tag(image.installation);
-        for row in self.templates_of(image, cluster).into_iter().filter(|row| row.tags.contains(&tag)) {
-            let Some(there) = self.look_listed(row).await? else { continue };
-            let ours = there.note.as_ref().is_some_and(|note| {
-                note.state == State::Retired && note.installation == image.installation && note.image.is_some()
-            });
-            if ours && there.lock().is_none() {
-                self.destroy(&there.place).await?;
-            }
-        }
-        Ok(())
     }
 
     /// Deletes a guest, whatever it is, with its disks.

@@ -16,6 +16,7 @@ mod copies;
 mod disc;
 mod errors;
 mod firewall;
+mod gpus;
 mod guests;
 mod hardware;
 mod images;
@@ -30,6 +31,7 @@ mod preflight;
 mod privileges;
 mod quorum;
 mod region;
+mod retirement;
 mod scalar;
 mod seeding;
 mod tasks;
@@ -44,9 +46,9 @@ pub use privileges::pveum_script;
 
 use async_trait::async_trait;
 use provider::{
-    Begun, Capabilities, ConsoleKind, ConsoleStream, Fault, Finding, Guest, GuestRef, GuestSpec, ImageRef, ImageSeen,
-    ImageSource, Inventory, Movable, Move, NetworkRef, NetworkSpec, PowerWish, Provider, Resources, Result, Seed,
-    TaskRef, TaskState,
+    Begun, Capabilities, ConsoleKind, ConsoleStream, Fault, Finding, Gpus, Guest, GuestRef, GuestSpec, ImageRef,
+    ImageSeen, ImageSource, Inventory, Movable, Move, NetworkRef, NetworkSpec, PowerWish, Provider, Resources, Result,
+    Seed, TaskRef, TaskState,
 };
 use region::Region;
 use std::sync::Arc;
@@ -111,6 +113,10 @@ impl Provider for Proxmox {
         self.region.resize_guest(guest, resources).await
     }
 
+    async fn give_gpus(&self, guest: &GuestRef, gpus: Option<&Gpus>) -> Result<()> {
+        self.region.give_gpus(guest, gpus).await
+    }
+
     async fn reseed_guest(&self, guest: &GuestRef, seed: &Seed) -> Result<()> {
         self.region.reseed_guest(guest, seed).await
     }
@@ -165,6 +171,10 @@ impl Provider for Proxmox {
 
     async fn console(&self, guest: &GuestRef, kind: ConsoleKind) -> Result<ConsoleStream> {
         self.region.console(guest, kind).await
+    }
+
+    async fn sweep(&self) -> Result<usize> {
+        self.region.sweep().await
     }
 
     async fn preflight(&self) -> Result<Vec<Finding>> {

@@ -1,7 +1,8 @@
 //! A guest that was at its provider before it was ours becomes a team's server.
 
 use crate::rows::Columns as _;
-use crate::{Result, Tx};
+use crate::{Result, Store, Tx};
+use jiff::Timestamp;
 use model::ids::{HostId, RegionSlug, ServerId, SizeSlug, TeamId, VpcId, WorkflowId};
 use model::states::GuestKind;
 use sqlx::{PgConnection, Row as _};
@@ -220,4 +221,52 @@ pub async fn claim_addresses(
         .execute(&mut **tx)
         .await?;
     Ok(None)
+}
+
+/// An adoption that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adoption {
+    /// The server that the guest becomes.
+    pub server: ServerId,
+    /// Where the guest is.
+    pub region: RegionSlug,
+    /// Its number at the provider.
+    pub guest: String,
+    /// It has ended, well or not.
+    pub over: bool,
+    /// What its team was told when it ended badly.
+    pub error: Option<String>,
+    /// What it waits for; forgotten some time after its end, like `last_error`.
+    pub waiting_for: Option<String>,
+    /// What last went wrong.
+    pub last_error: Option<String>,
+    /// When it was asked for.
+    pub started_at: Timestamp,
+}
+
+/// The adoption that this workflow carries out.
+pub async fn adoption(store: &Store, workflow: WorkflowId) -> Result<Option<Adoption>> {
+    let row = sqlx::query(
+        "SELECT s.id, s.region, o.detail ->> 'guest' AS guest, a.completed_at IS NOT NULL AS over, a.error, w.waiting_for,
+                w.last_error, a.started_at
+         FROM actions a JOIN servers s ON s.id = a.resource_id
+         JOIN operator_audit o ON o.operation = 'guest.adopt' AND o.subject = 'server:' || s.id
+         LEFT JOIN workflows w ON w.id = a.workflow_id
+         WHERE a.workflow_id = $1 AND a.resource_type = 'droplet' AND a.kind = 'create' AND s.adopted
+         ORDER BY o.id LIMIT 1",
+    )
+    .bind(workflow.0)
+    .fetch_optional(store.pool())
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Adoption {
+        server: ServerId(row.try_get("id")?),
+        region: RegionSlug(row.try_get("region")?),
+        guest: row.try_get::<Option<String>, _>("guest")?.unwrap_or_default(),
+        over: row.try_get("over")?,
+        error: row.try_get("error")?,
+        waiting_for: row.try_get("waiting_for")?,
+        last_error: row.try_get("last_error")?,
+        started_at: row.time("started_at")?,
+    }))
 }

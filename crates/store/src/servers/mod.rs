@@ -12,7 +12,9 @@ mod read;
 mod seen;
 mod watch;
 
-pub use adopt::{Adopted, Home, Unclaimed, adopt, claim_addresses, draw_id, fitting_size, home, known_addresses};
+pub use adopt::{
+    Adopted, Adoption, Home, Unclaimed, adopt, adoption, claim_addresses, draw_id, fitting_size, home, known_addresses,
+};
 pub use backups::{BackedUp, backed_up, claim_backup};
 pub use changes::{
     Growth, Leaving, destroy, erase, ids_tagged, request_destroy, reserve_growth, set_backups, set_image, set_name,
@@ -33,4 +35,4 @@ pub use read::{
     Filter, Group, ImageOf, Server, Work, by_ids, capabilities, get, list, neighbor_groups, neighbors, on_region, work,
 };
 pub use seen::{Seen, answered, next_generation, record};
-pub use watch::{Watched, elsewhere, living, touch_seen, watched};
+pub use watch::{Watched, elsewhere, living, touch_seen, was_out_of_reach, watched};

@@ -126,3 +126,15 @@ pub async fn living(tx: &mut Tx, servers: &[ServerId]) -> Result<Vec<ServerId>> 
         .await?;
     Ok(living.into_iter().map(ServerId).collect())
 }
+
+/// Whether the server's host did not answer at some time since the server was last seen there.
+pub async fn was_out_of_reach(tx: &mut Tx, server: ServerId) -> Result<bool> {
+    Ok(sqlx::query_scalar(
+        "SELECT EXISTS (
+             SELECT FROM servers s JOIN alerts a ON a.kind = 'host_offline' AND a.subject = 'host:' || s.host_id
+             WHERE s.id = $1 AND (a.resolved_at IS NULL OR a.resolved_at > s.seen_at))",
+    )
+    .bind(server.0)
+    .fetch_one(&mut **tx)
+    .await?)
+}

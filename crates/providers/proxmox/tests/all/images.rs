@@ -67,6 +67,29 @@ async fn a_template_that_disks_build_on_stays_until_the_last_of_them_is_gone() {
 }
 
 #[tokio::test]
+async fn a_template_out_of_use_is_swept_once_nothing_is_built_on_it() {
+    let stage = Stage::shared().await;
+    let (image, other, guest) = (stage.image(1), stage.image(2), stage.guest(1, 1));
+    stage.fetch(&image).await;
+    stage.create(&guest, &spec(image)).await;
+    stage.until(|| stage.proxmox.delete_image(&image)).await.unwrap();
+    stage.fetch(&other).await;
+    let deletions = || stage.simulator.control.calls().iter().filter(|call| call.method == "DELETE").count();
+    let before = deletions();
+    assert_eq!(stage.proxmox.sweep().await.unwrap(), 0, "a disk is built on it");
+    assert_eq!(deletions(), before, "no try that is bound to fail");
+    stage.delete(&guest).await;
+    assert_eq!(stage.proxmox.sweep().await.unwrap(), 1);
+    while stage.simulator.control.running_tasks() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let left = stage.simulator.control.guests();
+    assert_eq!(left.len(), 1, "what is in use stays: {left:?}");
+    assert!(stage.proxmox.find_image(&other).await.unwrap().is_some());
+    assert_eq!(stage.proxmox.sweep().await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn an_image_of_a_guest_makes_guests_elsewhere() {
     let stage = Stage::new().await;
     let (image, copy, guest) = (stage.image(1), stage.image(2), stage.guest(1, 1));
