@@ -35,6 +35,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(storages::templates, storages::fetch_template))
         .routes(routes!(guests::list))
         .routes(routes!(guests::adopt))
+        .routes(routes!(guests::adoption))
         .routes(routes!(migrations::list, migrations::start))
         .routes(routes!(migrations::show))
         .routes(routes!(alerts::list))

@@ -186,7 +186,8 @@ impl Watched {
         let kind = action.value.kind.replace('_', " ");
         Ok(match action.value.status {
             ActionStatus::Completed => {
-                session.progress.stands(subject, &format!("{kind} is done"), "");
+                let since = workflow.as_ref().map_or("", |workflow| since(&action.value, workflow));
+                session.progress.stands(subject, &format!("{kind} is done{since}"), "");
                 Some(Ok(action))
             }
             ActionStatus::Errored => Some(Err(self.failed(&kind, workflow.as_ref()))),
@@ -246,6 +247,10 @@ impl Watched {
         let subject = &self.started.subject;
         let look = format!("cairn action steps {}", self.started.action);
         let Some(refusal) = workflow.and_then(|workflow| workflow.refusal.as_ref()) else {
+            if workflow.is_some_and(|workflow| workflow.direction == Direction::Unmake) {
+                let sentence = format!("{subject}: {kind} was overtaken by the deletion of what it was about");
+                return Failure::new(Ending::Refused, sentence).suggest(look);
+            }
             return Failure::new(Ending::Refused, format!("{subject}: {kind} failed")).suggest(look);
         };
         let mut failure = Failure::new(Ending::Refused, format!("{subject}: {kind} failed: {}", refusal.message));
@@ -255,10 +260,25 @@ impl Watched {
     }
 }
 
-/// Which way the steps go that an action is about. A deletion shares its workflow with the creation, which may not have
-/// turned round yet.
+/// Which way the steps go that an action is about. A deletion shares its workflow with the creation: that may not have
+/// turned round yet, or, where the creation was done, have turned round since for the deletion's sake.
 fn way(action: &Action, workflow: &Workflow) -> Direction {
-    if action.kind == "destroy" { Direction::Unmake } else { workflow.direction }
+    match (action.kind.as_str(), action.status) {
+        ("destroy", _) => Direction::Unmake,
+        (_, ActionStatus::Completed) => Direction::Make,
+        _ => workflow.direction,
+    }
+}
+
+/// What has become since of what an action made.
+fn since(action: &Action, workflow: &Workflow) -> &'static str {
+    if action.kind == "destroy" || workflow.direction == Direction::Make {
+        return "";
+    }
+    match workflow.state {
+        WorkflowState::Undone => "; what it made is deleted since",
+        _ => "; what it made is being deleted",
+    }
 }
 
 /// A step in words, with its attempts and what it waits for.

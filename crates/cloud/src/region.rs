@@ -2,6 +2,7 @@
 
 mod files;
 mod numbers;
+mod pools;
 pub(crate) mod probe;
 mod record;
 pub(crate) mod sweep;
@@ -11,4 +12,4 @@ pub use files::names_file;
 pub(crate) use record::{Policy, record, settings};
 pub use record::{record_hosts, unreachable};
 pub use sweep::sweep;
-pub use verbs::{NewRegion, Probe, RegionEdit, connect, edit, remove, test, test_saved};
+pub use verbs::{NewRegion, Probe, RegionEdit, Saved, connect, edit, remove, test, test_saved};

@@ -56,7 +56,10 @@ pub struct Size {
 /// Every region, in the operator's order. One round trip; nothing of it belongs to a team.
 pub async fn regions(store: &Store) -> Result<Vec<Region>> {
     let rows = sqlx::query(
-        "SELECT r.slug, r.name, r.features, r.available,
+        "SELECT r.slug, r.name, r.available,
+                -- What its provider said that it cannot do, nobody is promised.
+                CASE WHEN (r.capabilities ->> 'private_networks') = 'false'
+                     THEN array_remove(r.features, 'private_networking') ELSE r.features END AS features,
                 ARRAY(SELECT s.slug FROM sizes s WHERE s.available AND (s.regions IS NULL OR r.slug = ANY (s.regions))
                       ORDER BY s.position, s.slug) AS sizes
          FROM regions r WHERE r.removed_at IS NULL ORDER BY r.position, r.slug",

@@ -404,6 +404,47 @@ pub async fn of_provider(
     Ok(rows.into_iter().map(|(slug, settings, pinned)| (RegionSlug(slug), settings, pinned)).collect())
 }
 
+/// Addresses that two regions give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedAddresses {
+    /// The pool.
+    pub pool: String,
+    /// The other region.
+    pub region: RegionSlug,
+    /// The pool there.
+    pub of: String,
+    /// The first address that both give.
+    pub first: Ipv4Addr,
+    /// The last one.
+    pub last: Ipv4Addr,
+}
+
+/// Addresses on the operator's own bridges that this region and others give. What is behind address translation is each
+/// host's own, and not meant.
+pub async fn shared_addresses(tx: &mut Tx, slug: &RegionSlug) -> Result<Vec<SharedAddresses>> {
+    let rows = sqlx::query(
+        "SELECT p.name, o.region, o.name AS of, greatest(p.first, o.first) AS first, least(p.last, o.last) AS last
+         FROM address_pools p
+         JOIN address_pools o ON o.region <> p.region AND o.kind = 'public_bridged' AND o.first <= p.last AND p.first <= o.last
+         JOIN regions r ON r.slug = o.region AND r.removed_at IS NULL
+         WHERE p.region = $1 AND p.kind = 'public_bridged' ORDER BY p.name, o.region, o.name",
+    )
+    .bind(slug.as_str())
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(SharedAddresses {
+                pool: row.try_get("name")?,
+                region: RegionSlug(row.try_get("region")?),
+                of: row.try_get("of")?,
+                first: row.address("first")?,
+                last: row.address("last")?,
+            })
+        })
+        .collect()
+}
+
 /// Other regions that have hosts of all these names, and what they can do (`provider::Capabilities`).
 pub async fn with_hosts(
     store: &Store,

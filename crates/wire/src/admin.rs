@@ -14,7 +14,9 @@ mod storage;
 mod team;
 
 pub use alert::{Alert, AlertList, AlertResponse};
-pub use guest::{AdoptedGuest, Guest, GuestAdopt, GuestKind, GuestList, GuestPower};
+pub use guest::{
+    AdoptedGuest, Adoption, AdoptionResponse, AdoptionState, Guest, GuestAdopt, GuestKind, GuestList, GuestPower,
+};
 pub use host::{Host, HostAmounts, HostDrain, HostList, HostResponse, HostState, HostUpdate};
 pub use migration::{Migration, MigrationCreate, MigrationList, MigrationResponse, MigrationState};
 pub use offers::{OfferedBridge, OfferedHost, OfferedStorage, OfferedZone, Offers};

@@ -2,13 +2,15 @@
 
 use super::OfRegion;
 use crate::Api;
-use crate::edge::{AsOperator, Json, PageParameters, Paging, Query, Result};
+use crate::edge::{AsOperator, Id, Json, PageParameters, Paging, Problem, Query, Result};
 use axum::extract::State;
 use axum::http::StatusCode;
 use cloud::adoption::{Adopt, Quota};
-use model::ids::{RegionSlug, TeamId};
+use model::ids::{RegionSlug, TeamId, WorkflowId};
 use store::strangers::Stranger;
-use wire::admin::{AdoptedGuest, Guest, GuestAdopt, GuestKind, GuestList, GuestPower};
+use wire::admin::{
+    AdoptedGuest, Adoption, AdoptionResponse, AdoptionState, Guest, GuestAdopt, GuestKind, GuestList, GuestPower,
+};
 
 /// List the guests that are not ours
 #[utoipa::path(get, path = "/admin/v1/guests", operation_id = "admin_guests_list", tag = "Admin",
@@ -51,6 +53,35 @@ pub(super) async fn adopt(
     };
     let (server, workflow) = cloud::adoption::adopt(api.store(), &operator, &adopt).await?;
     Ok((StatusCode::ACCEPTED, Json(AdoptedGuest { server_id: server, workflow_id: workflow.0 })))
+}
+
+/// Show how an adoption stands
+///
+/// Where the guest was not adopted, with what stands against it: which privilege on which path, whose address.
+#[utoipa::path(get, path = "/admin/v1/guests/adoptions/{workflow_id}", operation_id = "admin_guests_adoption",
+    tag = "Admin", params(("workflow_id" = uuid::Uuid, Path, description = "The workflow, as adopting answered.")),
+    security(("operator_auth" = ["guest:read"])), extensions(("x-cairn" = json!({"rate": "standard"}))),
+    responses((status = 200, description = "The adoption.", body = AdoptionResponse)))]
+pub(super) async fn adoption(
+    State(api): State<Api>,
+    _: AsOperator,
+    Id(workflow): Id<WorkflowId>,
+) -> Result<Json<AdoptionResponse>> {
+    let standing = cloud::adoption::standing(api.store(), workflow).await?.ok_or_else(Problem::not_found)?;
+    let adoption = Adoption {
+        workflow_id: workflow.0,
+        server_id: standing.server,
+        region: standing.region.0,
+        guest: standing.guest,
+        state: match standing.state {
+            cloud::adoption::State::Running => AdoptionState::Running,
+            cloud::adoption::State::Completed => AdoptionState::Completed,
+            cloud::adoption::State::Failed => AdoptionState::Failed,
+        },
+        sentence: standing.sentence,
+        started_at: standing.started_at.into(),
+    };
+    Ok(Json(AdoptionResponse { adoption }))
 }
 
 fn wire(guest: Stranger) -> Guest {

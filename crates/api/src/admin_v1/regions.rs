@@ -60,8 +60,8 @@ pub(super) async fn create(
         heal: body.heal.map(policy::heal).unwrap_or_default(),
         pools: pools(body.pools.unwrap_or_default())?,
     };
-    let region = cloud::region::connect(api.store(), key(&api)?, &operator, &new).await?;
-    Ok((StatusCode::CREATED, Json(RegionResponse { region: wire(region) })))
+    let saved = cloud::region::connect(api.store(), key(&api)?, &operator, &new).await?;
+    Ok((StatusCode::CREATED, Json(RegionResponse { region: wire(saved.region), warnings: saved.warnings })))
 }
 
 /// Show a region
@@ -71,12 +71,13 @@ pub(super) async fn create(
     responses((status = 200, description = "The region, without its secret.", body = RegionResponse)))]
 pub(super) async fn show(State(api): State<Api>, _: AsOperator, Id(slug): Id<String>) -> Result<Json<RegionResponse>> {
     let region = store::regions::get(api.store(), &RegionSlug(slug)).await?.ok_or_else(Problem::not_found)?;
-    Ok(Json(RegionResponse { region: wire(region) }))
+    Ok(Json(RegionResponse { region: wire(region), warnings: Vec::new() }))
 }
 
 /// Change a region
 ///
-/// What is absent stays as it is. A region of the catalogue's file is changed there.
+/// What is absent stays as it is; but where the cluster's addresses or fingerprints change, its secret is sent again,
+/// because a stored one is sent to nobody else than it was given for. A region of the catalogue's file is changed there.
 #[utoipa::path(put, path = "/admin/v1/regions/{region_slug}", operation_id = "admin_regions_update", tag = "Admin",
     params(("region_slug" = String, Path, description = "The region.")), request_body = RegionUpdate,
     security(("operator_auth" = ["region:update"])),
@@ -101,8 +102,8 @@ pub(super) async fn update(
         heal: body.heal.map(policy::heal),
         pools: body.pools.map(pools).transpose()?,
     };
-    let region = cloud::region::edit(api.store(), key(&api)?, &operator, &RegionSlug(slug), &edit).await?;
-    Ok(Json(RegionResponse { region: wire(region) }))
+    let saved = cloud::region::edit(api.store(), key(&api)?, &operator, &RegionSlug(slug), &edit).await?;
+    Ok(Json(RegionResponse { region: wire(saved.region), warnings: saved.warnings }))
 }
 
 /// Remove a region

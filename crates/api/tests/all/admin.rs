@@ -227,8 +227,36 @@ async fn an_unknown_field_is_refused_by_its_name() {
     }
     let answer = service.admin("POST", "/regions", &pool).await.refused(422, "unknown field `gatway`");
     assert_eq!(answer.body["cloud"]["field"], "pools[0].gatway");
+    for (part, said, unknown) in [
+        ("overcommit", json!({"memory_percent": 90}), "cpu_percent"),
+        ("placement", json!({"preference": "pack"}), "headroom"),
+        ("heal", json!({"what": "power"}), "per_day"),
+    ] {
+        let mut body = json!({ part: said });
+        body[part][unknown] = json!(1);
+        let answer =
+            service.admin("PUT", "/regions/lab", &body).await.refused(422, &format!("unknown field `{unknown}`"));
+        assert_eq!(answer.body["cloud"]["field"], format!("{part}.{unknown}"), "{}", answer.body);
+    }
     let shown = service.admin("GET", "/regions/lab", &Value::Null).await.expect(200);
     assert_eq!(shown.body["region"]["available"], true, "nothing of it is done");
+}
+
+#[tokio::test]
+async fn a_stored_secret_is_not_sent_elsewhere_and_shared_addresses_are_told() {
+    let service = with_key().await;
+    let made = service.admin("POST", "/regions", &lab()).await.expect(201);
+    assert!(made.body.get("warnings").is_none(), "{}", made.body);
+    let settings = json!({"entries": ["https://mine.example:8006"], "token_id": "cairn@pve!cairn"});
+    let answer = service.admin("PUT", "/regions/lab", &json!({"settings": settings})).await.refused(422, "secret");
+    assert_eq!(answer.body["cloud"]["field"], "secret", "{}", answer.body);
+    let shown = service.admin("GET", "/regions/lab", &Value::Null).await.expect(200);
+    assert_eq!(shown.body["region"]["settings"], lab()["settings"]);
+    let mut site = lab();
+    (site["slug"], site["settings"], site["fingerprints"]) = (json!("site"), settings, json!([]));
+    let made = service.admin("POST", "/regions", &site).await.expect(201);
+    let told = made.body["warnings"][0].as_str().unwrap();
+    assert!(told.contains("192.0.2.100") && told.contains("region `lab`"), "{told}");
 }
 
 /// A worker would read it, and send it to whoever the settings name.
@@ -303,6 +331,8 @@ async fn what_needs_a_cluster_is_refused_where_there_is_none() {
     let server = stage.server(service.ours.team, "web-1").await;
     service.admin("POST", "/migrations", &json!({"server_id": server})).await.expect(422);
     service.admin("POST", "/migrations", &json!({"server_id": 2_147_483_647})).await.expect(404);
+    let nobodys = format!("/guests/adoptions/{}", uuid::Uuid::now_v7());
+    service.admin("GET", &nobodys, &Value::Null).await.expect(404);
     let adopt = json!({"region": "local", "guest": "105", "team_id": service.ours.team.0});
     let answer = service.admin("POST", "/guests/adopt", &adopt).await;
     assert!(answer.status == 404 || answer.status == 422, "{:?}", answer.body);

@@ -284,6 +284,11 @@ fn a_server_is_moved_and_waited_for() {
     assert!(ran.stderr.contains("web-1 was not moved: No host of the region has room."), "{}", ran.stderr);
 }
 
+fn adoption(state: &str, sentence: Value) -> Value {
+    json!({"adoption": {"workflow_id": MIGRATION, "server_id": 51, "region": "lab", "guest": "105", "state": state,
+                        "sentence": sentence, "started_at": AT}})
+}
+
 #[test]
 fn guests_are_adopted_and_alerts_acknowledged() {
     let cloud = Cloud::start();
@@ -291,10 +296,29 @@ fn guests_are_adopted_and_alerts_acknowledged() {
     cloud.on("POST /admin/v1/guests/adopt", [Reply::json(202, &adopted)]);
     let words = format!("guest adopt 105 --region lab --team {TEAM} --name mail");
     assert_eq!(admin(&cloud, &words).run().code, 2, "it is asked first");
+    let path = format!("GET /admin/v1/guests/adoptions/{MIGRATION}");
+    let waits = [
+        adoption("running", json!("waiting for its addresses to be written down")),
+        adoption("completed", json!(null)),
+    ];
+    cloud.on(&path, waits.map(|adoption| Reply::json(200, &adoption)));
     let ran = admin(&cloud, &words).word("--yes").word("-o").word("name").run();
     assert_eq!((ran.code, ran.stdout.as_str()), (0, "51\n"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("105 of lab: is server 51"), "{}", ran.stderr);
     let body = json!({"region": "lab", "guest": "105", "team_id": TEAM, "name": "mail"});
     assert_eq!(cloud.asked_for("POST")[0].json(), body);
+    let looks = cloud.asked_for(&path).len();
+    assert_eq!(looks, 2, "it waits");
+
+    let lacks = "guest 105 of region lab was not adopted: the token lacks VM.Config.Options on /vms/105";
+    cloud.json(&path, &adoption("failed", json!(lacks)));
+    let ran = admin(&cloud, &words).word("--yes").run();
+    assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{}", ran.transcript);
+    assert!(ran.stderr.contains("VM.Config.Options on /vms/105"), "{}", ran.stderr);
+    let looks = cloud.asked_for(&path).len();
+    let ran = admin(&cloud, &words).word("--yes").word("--no-wait").word("-o").word("name").run();
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "51\n"), "{}", ran.stderr);
+    assert_eq!(cloud.asked_for(&path).len(), looks, "it does not look");
 
     let mut known = alert();
     known["acknowledged_at"] = json!(AT);
@@ -334,15 +358,29 @@ fn a_region_is_tested_changed_and_removed() {
     let sold = json!({"vcpus_percent": 300, "memory_percent": 100, "disk_percent": 100});
     assert_eq!(sent, json!({"settings": settings, "secret": SECRET, "available": false, "overcommit": sold}));
     assert_eq!(admin(&cloud, "region edit lab").run().code, 2, "nothing to change");
+    let warned = json!({"region": region("lab"), "warnings": ["Pool `public` gives what `attic` gives."]});
+    cloud.json("PUT /admin/v1/regions/lab", &warned);
+    let ran = admin(&cloud, "region edit lab --pool-range 192.0.2.0/24").run();
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("warning: Pool `public` gives what `attic` gives."), "{}", ran.stderr);
     let ran = admin(&cloud, "region edit lab --set token_secret=x").run();
     assert_eq!(ran.code, 2, "a secret is no argument: {}", ran.stderr);
 
     let stands = "3 servers stand in it.";
     cloud.on("DELETE /admin/v1/regions/lab", [Reply::json(409, &error("in_use", stands)), Reply::empty(204)]);
+    let template = |id: i32, name: &str, at_hand: bool| {
+        json!({"region": "lab", "image_id": id, "slug": name, "name": name, "distribution": "Debian", "status": "available",
+               "at_hand": at_hand, "stored_bytes": at_hand.then_some(1), "seen_at": at_hand.then_some(AT)})
+    };
+    let templates = [template(10, "debian-13", true), template(11, "ubuntu", false)];
+    cloud.json("GET /admin/v1/templates", &page("templates", &templates));
     assert_eq!(admin(&cloud, "region remove lab").run().code, 2, "it is asked first");
     let ran = admin(&cloud, "region remove lab --yes").run();
     assert!(ran.code == 1 && ran.stderr.contains(stands), "{}", ran.stderr);
-    assert_eq!(admin(&cloud, "region remove lab --yes").run().code, 0);
+    let ran = admin(&cloud, "region remove lab --yes").run();
+    assert_eq!(ran.code, 0);
+    assert!(ran.stderr.contains("keeps the templates of its images: cairn-image-10 (debian-13)."), "{}", ran.stderr);
+    assert!(ran.stderr.contains("qm destroy NUMBER") && !ran.stderr.contains("cairn-image-11"), "{}", ran.stderr);
 }
 
 /// A cluster with a certificate, as far as it can be looked at from outside.
@@ -495,7 +533,7 @@ fn teams_are_listed_and_named() {
     );
     let adopted = json!({"server_id": 51, "workflow_id": MIGRATION});
     cloud.on("POST /admin/v1/guests/adopt", [Reply::json(202, &adopted)]);
-    let ran = admin(&cloud, "guest adopt 105 --region lab --team Web --over-quota --yes").run();
+    let ran = admin(&cloud, "guest adopt 105 --region lab --team Web --over-quota --yes --no-wait").run();
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let body = json!({"region": "lab", "guest": "105", "team_id": TEAM, "over_quota": true});
     assert_eq!(cloud.asked_for("POST")[0].json(), body);

@@ -252,3 +252,23 @@ fn watching_actions() {
     let ran = cloud.cairn("action watch 9").run();
     golden::check("watch", &ran.transcript);
 }
+
+#[test]
+fn a_creation_is_not_told_by_the_deletion_that_followed() {
+    let cloud = ready();
+    let mut flow = workflow("undone", &[step("place", "choosing a host", "done", 1)]);
+    let mut unmade = step("place", "giving the host's room back", "done", 1);
+    unmade["direction"] = json!("unmake");
+    flow["steps"].as_array_mut().unwrap().insert(0, unmade);
+    flow["direction"] = json!("unmake");
+    cloud.json("GET /cloud/v1/actions/9", &detail(&action(9, "create", "completed"), &flow));
+    let ran = cloud.cairn("action watch 9").run();
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(!ran.stderr.contains("giving the host's room back"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("create is done; what it made is deleted since"), "{}", ran.stderr);
+
+    cloud.json("GET /cloud/v1/actions/9", &detail(&action(9, "create", "errored"), &flow));
+    let ran = cloud.cairn("action watch 9").run();
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("create was overtaken by the deletion"), "{}", ran.stderr);
+}

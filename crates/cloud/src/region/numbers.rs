@@ -34,7 +34,7 @@ pub(super) async fn refuse_overlap(
 }
 
 /// Entries and certificates, each in one way of writing: who has one in common reaches the same machine.
-fn reached(settings: &Value, fingerprints: &[String]) -> BTreeSet<String> {
+pub(super) fn reached(settings: &Value, fingerprints: &[String]) -> BTreeSet<String> {
     let words = |key: &str| {
         let list = settings.get(key).and_then(Value::as_array);
         list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()

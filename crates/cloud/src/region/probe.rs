@@ -84,7 +84,16 @@ async fn look(cx: &Site, connection: &Connection) -> Tested {
     if findings.iter().all(|finding| finding.severity != "error") {
         findings.extend(overlap(cx, connection, &*provider).await);
     }
+    findings.extend(shared_addresses(cx, connection).await);
     Tested { findings, offers }
+}
+
+/// Public addresses of a stored region that others give as well. One that is not stored has none yet.
+async fn shared_addresses(cx: &Site, connection: &Connection) -> Vec<Finding> {
+    let Ok(mut tx) = cx.store.begin().await else { return Vec::new() };
+    let warnings = super::pools::warnings(&mut tx, &connection.region).await.unwrap_or_default();
+    let finding = |sentence| Finding { severity: "warning".to_owned(), subject: "pools".to_owned(), sentence };
+    warnings.into_iter().map(finding).collect()
 }
 
 /// Whether another region is the same cluster and takes numbers from the same range: for certain, where guests of its

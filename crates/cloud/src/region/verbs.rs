@@ -1,6 +1,6 @@
 //! What operators do with regions: connect, try out, edit, remove.
 
-use super::{files, numbers, probe};
+use super::{files, numbers, pools, probe};
 use crate::secrets::Key;
 use crate::{Error, Operator, Result};
 use ipnet::Ipv4Net;
@@ -74,6 +74,15 @@ pub struct RegionEdit {
     pub heal: Option<Healing>,
     /// Public ranges that are added, or grow.
     pub pools: Option<Vec<Pool>>,
+}
+
+/// A region as it was written, and what the operator ought to look at although it was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Saved {
+    /// The region.
+    pub region: Region,
+    /// A sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// A connection to try out.
@@ -172,7 +181,7 @@ fn as_listed(new: &NewRegion) -> catalogue::Region {
 }
 
 /// Connects a region: every process that works or observes opens it within seconds.
-pub async fn connect(store: &Store, key: &Key, operator: &Operator, new: &NewRegion) -> Result<Region> {
+pub async fn connect(store: &Store, key: &Key, operator: &Operator, new: &NewRegion) -> Result<Saved> {
     check_settings(&new.settings)?;
     check_policy(Some(new.placement), Some(new.heal))?;
     check(&as_listed(new))?;
@@ -199,10 +208,12 @@ pub async fn connect(store: &Store, key: &Key, operator: &Operator, new: &NewReg
         return Err(Refusal::new(Code::NameTaken, message).at("slug").into());
     }
     put_pools(&mut tx, &slug, &new.pools).await?;
+    pools::refuse_shared(&mut tx, &slug, &new.provider, &new.settings, &new.fingerprints).await?;
+    let warnings = pools::warnings(&mut tx, &slug).await?;
     let detail = json!({ "name": new.name, "provider": new.provider, "settings": new.settings });
     operators::record(&mut tx, operator.origin(), "region.connect", &urn(&slug), &detail).await?;
     tx.commit().await.map_err(store::Error::from)?;
-    read(store, &slug).await
+    Ok(Saved { region: read(store, &slug).await?, warnings })
 }
 
 async fn put_pools(tx: &mut Tx, slug: &RegionSlug, pools: &[Pool]) -> Result<()> {
@@ -225,7 +236,7 @@ pub async fn edit(
     operator: &Operator,
     slug: &RegionSlug,
     edit: &RegionEdit,
-) -> Result<Region> {
+) -> Result<Saved> {
     let present = read(store, slug).await?;
     if present.origin != "operator" {
         let message = "This region comes from the catalogue. Change it in the catalogue's file and restart.";
@@ -234,6 +245,7 @@ pub async fn edit(
     edit.settings.as_ref().map(check_settings).transpose()?;
     check_policy(edit.placement, edit.heal)?;
     check(&edited(&present, edit)?)?;
+    check_secret(&present, edit)?;
     let secret = seal(key, &sealed_for(slug), edit.secret.as_deref())?;
     let policy = policy(edit.overcommit, edit.placement, edit.heal)?;
     let change = Change {
@@ -247,18 +259,43 @@ pub async fn edit(
         policy: Some(&policy),
     };
     let mut tx = store.begin().await?;
-    if edit.settings.is_some() || edit.fingerprints.is_some() {
-        let settings = edit.settings.as_ref().unwrap_or(&present.settings);
-        let fingerprints = edit.fingerprints.as_ref().unwrap_or(&present.fingerprints);
+    let (settings, fingerprints) = becomes(&present, edit);
+    let moves = edit.settings.is_some() || edit.fingerprints.is_some();
+    if moves {
         numbers::refuse_overlap(&mut tx, slug, &present.provider, settings, fingerprints).await?;
     }
     store::regions::update(&mut tx, slug, &change).await?;
     put_pools(&mut tx, slug, edit.pools.as_deref().unwrap_or_default()).await?;
+    if moves || edit.pools.is_some() {
+        pools::refuse_shared(&mut tx, slug, &present.provider, settings, fingerprints).await?;
+    }
+    let warnings = pools::warnings(&mut tx, slug).await?;
     let detail = json!({ "name": edit.name, "settings": edit.settings, "fingerprints": edit.fingerprints,
                          "available": edit.available, "policy": policy, "secret": edit.secret.is_some() });
     operators::record(&mut tx, operator.origin(), "region.edit", &urn(slug), &detail).await?;
     tx.commit().await.map_err(store::Error::from)?;
-    read(store, slug).await
+    Ok(Saved { region: read(store, slug).await?, warnings })
+}
+
+/// Settings and fingerprints as they will be.
+fn becomes<'a>(present: &'a Region, edit: &'a RegionEdit) -> (&'a Value, &'a [String]) {
+    let fingerprints = edit.fingerprints.as_deref().unwrap_or(&present.fingerprints);
+    (edit.settings.as_ref().unwrap_or(&present.settings), fingerprints)
+}
+
+/// A stored secret is sent to nobody else than it was given for: whoever may change a region's addresses or the
+/// certificates that are believed could otherwise read it.
+fn check_secret(present: &Region, edit: &RegionEdit) -> Result<()> {
+    let (settings, fingerprints) = becomes(present, edit);
+    let elsewhere =
+        numbers::reached(settings, fingerprints) != numbers::reached(&present.settings, &present.fingerprints);
+    if !elsewhere || !present.has_secret || edit.secret.is_some() {
+        return Ok(());
+    }
+    let message = "The addresses (`settings.entries`) or fingerprints of the cluster change, and the stored secret is not \
+                   sent to others than it was given for. Send `secret` again with them; `cairn admin region edit` takes it \
+                   from --secret-file FILE or CAIRN_REGION_SECRET, or asks for it.";
+    Err(Refusal::field("secret", message).into())
 }
 
 /// The region as it would be, for the rules that look at more than one value.

@@ -40,7 +40,7 @@ async fn a_region_comes_changes_and_goes() {
     let stage = Stage::set().await;
     let (store, key) = (stage.store(), Key::generate());
     let mut listener = store::regions::Listener::open(store).await.unwrap();
-    let made = connect(store, &key, &stage.operator, &demo()).await.unwrap();
+    let made = connect(store, &key, &stage.operator, &demo()).await.unwrap().region;
     listener.heard().await.unwrap();
     assert_eq!((made.origin.as_str(), made.state.as_str(), made.has_secret), ("operator", "new", true));
     assert_eq!((made.pools[0].name.as_str(), made.pools[0].free), ("public", 253));
@@ -57,9 +57,10 @@ async fn a_region_comes_changes_and_goes() {
     let change = RegionEdit {
         name: Some("Demo 2".to_owned()),
         settings: Some(json!({ "entries": [] })),
+        secret: Some("swordfish".to_owned()),
         ..RegionEdit::default()
     };
-    let edited = edit(store, &key, &stage.operator, &slug(), &change).await.unwrap();
+    let edited = edit(store, &key, &stage.operator, &slug(), &change).await.unwrap().region;
     listener.heard().await.unwrap();
     assert_eq!((edited.name.as_str(), edited.revision, edited.available, edited.has_secret), ("Demo 2", 2, true, true));
     assert_eq!(edited.resolvers, demo().resolvers, "what is not named stays");
@@ -69,7 +70,7 @@ async fn a_region_comes_changes_and_goes() {
     assert_eq!(store::regions::get(store, &slug()).await.unwrap(), None);
     assert!(store::regions::connections(store).await.unwrap().iter().all(|one| one.region != slug()));
     assert_eq!(code(remove(store, &stage.operator, &slug()).await), Code::NotFound);
-    assert_eq!(connect(store, &key, &stage.operator, &demo()).await.unwrap().name, "Demo", "and may come back");
+    assert_eq!(connect(store, &key, &stage.operator, &demo()).await.unwrap().region.name, "Demo", "and may come back");
 }
 
 #[tokio::test]
@@ -118,20 +119,100 @@ async fn no_request_names_a_file_of_the_host() {
 async fn two_regions_on_one_cluster_give_numbers_of_their_own() {
     let stage = Stage::set().await;
     let (store, key) = (stage.store(), Key::generate());
-    connect(store, &key, &stage.operator, &demo()).await.unwrap();
-    let twin = NewRegion { slug: "twin".to_owned(), ..demo() };
+    connect(store, &key, &stage.operator, &NewRegion { pools: addresses(2, 199), ..demo() }).await.unwrap();
+    let twin = NewRegion { slug: "twin".to_owned(), pools: addresses(200, 254), ..demo() };
     let refused = connect(store, &key, &stage.operator, &twin).await;
     let Err(cloud::Error::Refused(refusal)) = refused else { panic!("{refused:?}") };
     assert_eq!(refusal.field.as_deref(), Some("settings.guest_numbers"));
     assert!(refusal.message.contains("Region `demo`"), "{}", refusal.message);
-    let apart = json!({ "entries": ["https://pve1:8006"], "guest_numbers": [200_000, 299_999],
-                        "template_numbers": [80_000, 89_999] });
-    connect(store, &key, &stage.operator, &NewRegion { settings: apart.clone(), ..twin.clone() }).await.unwrap();
+    connect(store, &key, &stage.operator, &NewRegion { settings: apart(), ..twin.clone() }).await.unwrap();
+    let secret = Some("swordfish".to_owned());
     let back = RegionEdit { settings: Some(json!({ "entries": ["https://pve1:8006"] })), ..RegionEdit::default() };
     let twin = RegionSlug::from("twin");
     assert_eq!(code(edit(store, &key, &stage.operator, &twin, &back).await), Code::UnprocessableEntity);
-    let elsewhere = RegionEdit { settings: Some(json!({ "entries": ["https://pve9:8006"] })), ..RegionEdit::default() };
+    let settings = Some(json!({ "entries": ["https://pve9:8006"] }));
+    let elsewhere = RegionEdit { settings, secret, ..RegionEdit::default() };
     edit(store, &key, &stage.operator, &twin, &elsewhere).await.unwrap();
+}
+
+/// Settings of a second region on the cluster of the first.
+fn apart() -> serde_json::Value {
+    json!({ "entries": ["https://pve1:8006"], "guest_numbers": [200_000, 299_999], "template_numbers": [80_000, 89_999] })
+}
+
+/// A pool on the operator's bridge that gives a part of one network.
+fn addresses(first: u8, last: u8) -> Vec<model::catalogue::Pool> {
+    let pool = json!({ "name": "public", "kind": "public_bridged", "range": "203.0.113.0/24", "gateway": "203.0.113.1",
+                       "first": format!("203.0.113.{first}"), "last": format!("203.0.113.{last}") });
+    vec![serde_json::from_value(pool).unwrap()]
+}
+
+#[tokio::test]
+async fn addresses_that_two_regions_give_are_told_and_on_one_bridge_refused() {
+    let stage = Stage::set().await;
+    let (store, key) = (stage.store(), Key::generate());
+    let first = connect(store, &key, &stage.operator, &NewRegion { pools: addresses(2, 99), ..demo() }).await.unwrap();
+    assert_eq!(first.warnings, Vec::<String>::new());
+    let settings = json!({ "entries": ["https://pve9:8006"] });
+    let site = NewRegion { slug: "site".to_owned(), settings, pools: addresses(90, 254), ..demo() };
+    let told = connect(store, &key, &stage.operator, &site).await.unwrap().warnings;
+    assert_eq!(told.len(), 1, "{told:?}");
+    for part in ["203.0.113.90 to 203.0.113.99", "pool `public` of region `demo`"] {
+        assert!(told[0].contains(part), "{part} is not in {told:?}");
+    }
+    let change = RegionEdit { name: Some("Demo".to_owned()), ..RegionEdit::default() };
+    let edited = edit(store, &key, &stage.operator, &slug(), &change).await.unwrap();
+    assert!(edited.warnings.len() == 1 && edited.warnings[0].contains("region `site`"), "{:?}", edited.warnings);
+
+    let twin = NewRegion { slug: "twin".to_owned(), settings: apart(), pools: addresses(50, 60), ..demo() };
+    let refused = connect(store, &key, &stage.operator, &twin).await;
+    let Err(cloud::Error::Refused(refusal)) = refused else { panic!("{refused:?}") };
+    assert_eq!(refusal.field.as_deref(), Some("pools"));
+    assert!(refusal.message.contains("region `demo`"), "{}", refusal.message);
+    let mut other_vlan = apart();
+    other_vlan["bridges"] = json!({ "public": { "name": "vmbr0", "vlan": 7 } });
+    let told =
+        connect(store, &key, &stage.operator, &NewRegion { settings: other_vlan, ..twin }).await.unwrap().warnings;
+    assert_eq!(told.len(), 1, "another network, as far as anybody knows: {told:?}");
+}
+
+/// Whoever may change a region must not learn its secret by that.
+#[tokio::test]
+async fn a_stored_secret_goes_to_nobody_else_than_it_was_given_for() {
+    let stage = Stage::set().await;
+    let (store, key) = (stage.store(), Key::generate());
+    let pinned = NewRegion { fingerprints: vec!["AB:CD".to_owned()], ..demo() };
+    connect(store, &key, &stage.operator, &pinned).await.unwrap();
+    let nothing = RegionEdit::default();
+    let elsewhere = |entries: serde_json::Value| Some(json!({ "entries": entries }));
+    for change in [
+        RegionEdit { settings: elsewhere(json!(["https://mine:8006"])), ..nothing.clone() },
+        RegionEdit { settings: elsewhere(json!(["https://pve1:8006", "https://mine:8006"])), ..nothing.clone() },
+        RegionEdit { fingerprints: Some(vec!["EF:01".to_owned()]), ..nothing.clone() },
+        RegionEdit { fingerprints: Some(Vec::new()), ..nothing.clone() },
+        RegionEdit {
+            settings: Some(json!({ "entries": ["https://pve1:8006"], "fingerprints": ["EF:01"] })),
+            ..nothing.clone()
+        },
+    ] {
+        let refused = edit(store, &key, &stage.operator, &slug(), &change).await;
+        let Err(cloud::Error::Refused(refusal)) = refused else { panic!("{refused:?}") };
+        assert_eq!(refusal.field.as_deref(), Some("secret"));
+        assert!(refusal.message.contains("Send `secret` again"), "{}", refusal.message);
+        let again = RegionEdit { secret: Some("swordfish".to_owned()), ..change };
+        edit(store, &key, &stage.operator, &slug(), &again).await.unwrap();
+        let back = RegionEdit {
+            settings: elsewhere(json!(["https://pve1:8006"])),
+            fingerprints: Some(vec!["AB:CD".to_owned()]),
+            secret: Some("swordfish".to_owned()),
+            ..nothing.clone()
+        };
+        edit(store, &key, &stage.operator, &slug(), &back).await.unwrap();
+    }
+    // What does not say where it goes may change, however the address is written.
+    let settings = Some(json!({ "entries": ["https://PVE1:8006/"], "storage": "ceph" }));
+    let same = RegionEdit { settings, fingerprints: Some(vec!["abcd".to_owned()]), ..nothing };
+    edit(store, &key, &stage.operator, &slug(), &same).await.unwrap();
 }
 
 #[tokio::test]
@@ -141,7 +222,7 @@ async fn a_regions_policy_is_changed_part_by_part() {
     connect(store, &key, &stage.operator, &demo()).await.unwrap();
     let heal = Healing { what: Heal::Power, per_hour: 5 };
     let change = RegionEdit { heal: Some(heal), ..RegionEdit::default() };
-    let edited = edit(store, &key, &stage.operator, &slug(), &change).await.unwrap();
+    let edited = edit(store, &key, &stage.operator, &slug(), &change).await.unwrap().region;
     assert_eq!(edited.policy["heal"], json!({ "what": "power", "per_hour": 5 }));
     assert_eq!(edited.policy["overcommit"]["vcpus_percent"], 400, "what is not said stays");
     assert_eq!(edited.revision, 1, "nobody connects anew for it");
@@ -150,7 +231,7 @@ async fn a_regions_policy_is_changed_part_by_part() {
         ..model::catalogue::Placing::default()
     };
     let change = RegionEdit { placement: Some(placement), ..RegionEdit::default() };
-    let edited = edit(store, &key, &stage.operator, &slug(), &change).await.unwrap();
+    let edited = edit(store, &key, &stage.operator, &slug(), &change).await.unwrap().region;
     assert_eq!(
         (&edited.policy["placement"]["preference"], &edited.policy["heal"]["what"]),
         (&json!("pack"), &json!("power"))
@@ -194,6 +275,11 @@ async fn a_connection_is_tried_out_by_a_worker() {
     connect(&store, &key, &stage.operator, &demo()).await.unwrap();
     let tested = test_saved(&store, &stage.operator, &slug()).await.unwrap();
     assert_eq!(tested.findings.len(), 1);
+    let settings = json!({ "entries": ["https://pve9:8006"] });
+    connect(&store, &key, &stage.operator, &NewRegion { slug: "site".to_owned(), settings, ..demo() }).await.unwrap();
+    let tested = test_saved(&store, &stage.operator, &slug()).await.unwrap();
+    let told = tested.findings.iter().find(|finding| finding.subject == "pools").unwrap();
+    assert!(told.severity == "warning" && told.sentence.contains("region `site`"), "{told:?}");
     assert_eq!(stage.one::<i64>("SELECT count(*) FROM region_probes WHERE secret IS NOT NULL").await, 0, "not kept");
     stop.cancel();
     tokio::time::timeout(Duration::from_secs(10), worker).await.unwrap().unwrap();

@@ -116,3 +116,49 @@ pub struct AdoptedGuest {
     /// The workflow that takes it over.
     pub workflow_id: Uuid,
 }
+
+/// One adoption.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = AdminAdoptionResponse)]
+pub struct AdoptionResponse {
+    /// The adoption.
+    pub adoption: Adoption,
+}
+
+/// How a guest that is being adopted stands.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = AdminAdoption)]
+pub struct Adoption {
+    /// The workflow that takes it over.
+    pub workflow_id: Uuid,
+    /// The server that it becomes.
+    #[schema(value_type = i32)]
+    pub server_id: ServerId,
+    /// The region that it is in.
+    pub region: String,
+    /// Its number or name there.
+    pub guest: String,
+    /// Where it stands.
+    pub state: AdoptionState,
+    /// What it waits for, or why the guest was not adopted, in a sentence; `null`: there is nothing to say.
+    #[schema(required)]
+    pub sentence: Option<String>,
+    /// When it was asked for.
+    pub started_at: WireTime,
+}
+
+/// Where an adoption stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = AdminAdoptionState)]
+#[serde(rename_all = "snake_case")]
+pub enum AdoptionState {
+    /// It goes on.
+    Running,
+    /// The guest is a server of its team.
+    Completed,
+    /// The guest was left as it was.
+    Failed,
+    /// A word that is newer than this client; never sent.
+    #[serde(other)]
+    Unknown,
+}

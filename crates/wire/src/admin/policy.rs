@@ -1,13 +1,15 @@
 //! An operator's policy for a region: how much of it is sold, where servers go, what is put right by itself.
 
 use crate::strict::{objects, words};
+use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 /// How much of a region's hosts may be sold, in percent of what they have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = AdminOvercommit)]
-#[serde(remote = "Self", expecting = "an object")]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct Overcommit {
     /// Of their processors.
     #[serde(default = "four_times")]
@@ -31,7 +33,7 @@ const fn once() -> u32 {
 /// Which of a region's hosts servers go to, among those that have room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[schema(as = AdminPlacement)]
-#[serde(remote = "Self", expecting = "an object")]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct Placement {
     /// Emptiest or fullest first; absent: emptiest.
     #[serde(default)]
@@ -58,7 +60,7 @@ pub enum Preference {
 /// a guest that was deleted is never made again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = AdminHealing)]
-#[serde(remote = "Self", expecting = "an object")]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct Healing {
     /// Which drift.
     pub what: Heal,
@@ -92,5 +94,57 @@ pub enum Heal {
     All,
 }
 
+/// A part of the policy, which a request may say no other field of.
+pub(super) trait Part: DeserializeOwned {
+    /// Its fields.
+    const FIELDS: &'static [&'static str];
+}
+
+impl Part for Overcommit {
+    const FIELDS: &'static [&'static str] = &["vcpus_percent", "memory_percent", "disk_percent"];
+}
+
+impl Part for Placement {
+    const FIELDS: &'static [&'static str] = &["preference", "headroom_percent"];
+}
+
+impl Part for Healing {
+    const FIELDS: &'static [&'static str] = &["what", "per_hour"];
+}
+
+/// Reads a part from an answer: what a newer server says beside it is passed over.
+pub(super) fn answered<'de, D: Deserializer<'de>, P: Part>(deserializer: D) -> Result<P, D::Error> {
+    let mut said = Map::deserialize(deserializer)?;
+    said.retain(|field, _| P::FIELDS.contains(&field.as_str()));
+    serde_json::from_value(Value::Object(said)).map_err(D::Error::custom)
+}
+
 words!(Heal, Preference);
 objects!(Healing, Overcommit, Placement);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// What a part is when it is read from an answer with everything in it, and one field more.
+    fn newer<P: Part>(mut whole: Value) -> P {
+        for field in P::FIELDS {
+            assert!(whole.get(field).is_some(), "{field} is not in {whole}");
+        }
+        assert_eq!(whole.as_object().map(Map::len), Some(P::FIELDS.len()), "{whole}");
+        whole["newer"] = json!(1);
+        assert!(serde_json::from_value::<P>(whole.clone()).is_err(), "a request may not say it");
+        answered(whole).unwrap()
+    }
+
+    #[test]
+    fn a_request_says_what_there_is_and_an_answer_may_say_more() {
+        let sold = Overcommit { vcpus_percent: 1, memory_percent: 2, disk_percent: 3 };
+        assert_eq!(newer::<Overcommit>(serde_json::to_value(sold).unwrap()), sold);
+        let placing = Placement { preference: Preference::Pack, headroom_percent: Some(5) };
+        assert_eq!(newer::<Placement>(serde_json::to_value(placing).unwrap()), placing);
+        let healing = Healing { what: Heal::All, per_hour: 2 };
+        assert_eq!(newer::<Healing>(serde_json::to_value(healing).unwrap()), healing);
+    }
+}

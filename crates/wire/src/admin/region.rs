@@ -2,7 +2,7 @@
 //! comes out.
 
 use super::offers::Offers;
-use super::policy::{Healing, Overcommit, Placement};
+use super::policy::{Healing, Overcommit, Placement, answered};
 use crate::envelope::{Meta, PageLinks, list};
 use crate::strict::{objects, words};
 use crate::time::WireTime;
@@ -32,6 +32,9 @@ list!(RegionList, regions, Region);
 pub struct RegionResponse {
     /// The region.
     pub region: Region,
+    /// What the operator ought to look at although the change was made, in sentences; absent: nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A region, without its secret.
@@ -63,12 +66,13 @@ pub struct Region {
     /// The range from which teams' own networks are cut.
     pub vpc_range: String,
     /// How much of its hosts may be sold.
+    #[serde(deserialize_with = "answered")]
     pub overcommit: Overcommit,
     /// Which of its hosts servers go to.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "answered")]
     pub placement: Placement,
     /// What is put right there by itself.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "answered")]
     pub heal: Healing,
     /// Where its public addresses come from.
     pub pools: Vec<RegionPool>,
@@ -237,7 +241,8 @@ pub struct RegionUpdate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub settings: Option<Map<String, Value>>,
-    /// Another secret of its token. Sealed before it is stored, opened by workers, never shown.
+    /// Another secret of its token; or the same one, which has to be sent again where the addresses or fingerprints of the
+    /// cluster change. Sealed before it is stored, opened by workers, never shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(write_only)]
     pub secret: Option<String>,

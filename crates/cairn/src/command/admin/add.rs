@@ -309,8 +309,18 @@ async fn create(
         placement: policy.placement(None),
         heal: policy.heal(None),
     };
-    let made = session.client.one::<Region>(&Call::post(&below(&[&"regions"]), &body)?, "region").await;
+    let made = saved(session, &Call::post(&below(&[&"regions"]), &body)?).await;
     let made = made.map_err(|failure| failure.during(format!("cannot connect {slug}")))?;
     session.progress.say(&format!("{slug} is connected; cairn admin region get {slug} says how it is reached"));
     Ok(made)
+}
+
+/// Has a region written, and says what ought to be looked at although it was.
+pub(super) async fn saved(session: &Session, call: &Call) -> Result<Document<Region>> {
+    let mut envelope = session.client.envelope(call).await?;
+    let warnings = envelope.take_if_there::<Vec<String>>("warnings")?;
+    for warning in warnings.map(|warnings| warnings.value).unwrap_or_default() {
+        session.progress.say(&format!("warning: {warning}"));
+    }
+    envelope.take("region")
 }

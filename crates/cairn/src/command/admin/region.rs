@@ -1,6 +1,7 @@
 //! `cairn admin region`: where servers can stand.
 
 use super::add::{self, AddArguments};
+use super::ask::Asker;
 use super::findings::judge;
 use super::policy::{self, Policy};
 use super::proxmox::{Cluster, Network, address, entry};
@@ -13,7 +14,9 @@ use crate::failure::{Ending, Failure, Result};
 use crate::print::Shown;
 use crate::session::Session;
 use clap::{Args, Subcommand};
-use wire::admin::{ConnectionState, Region, RegionTest, RegionUpdate};
+use serde_json::{Map, Value};
+use std::path::Path;
+use wire::admin::{ConnectionState, Region, RegionTest, RegionUpdate, Template};
 
 /// What can be done with regions.
 #[derive(Debug, Subcommand)]
@@ -139,14 +142,40 @@ pub(super) async fn run(command: RegionCommand, session: &Session) -> Result<()>
         }
         RegionCommand::Edit(arguments) => Box::pin(edit(*arguments, session)).await,
         RegionCommand::Remove { region, confirmation } => {
-            find(session, &region).await?;
+            let present = find(session, &region).await?.value;
             confirmation.ask(&format!("Disconnect the region {region} and forget its secret?"))?;
+            // Nobody can say what stays there once the region is gone.
+            let templates = get(&[&"templates"]).query_if("region", Some(&region));
+            let templates = session.client.list::<Template>(&templates, "templates").await?;
             let removed = session.client.command(&Call::delete(&below(&[&"regions", &region]))).await;
             removed.map_err(|failure| about(failure, &region))?;
             session.progress.say(&format!("{region}: removed"));
+            let left =
+                templates.into_iter().map(|template| template.value).filter(|template| template.at_hand).collect();
+            if let Some(told) = left_behind(&present, left) {
+                session.progress.say(&told);
+            }
             Ok(())
         }
     }
+}
+
+/// What stays at the provider, and how it is removed there: nothing is deleted in a region that is let go.
+fn left_behind(region: &Region, templates: Vec<Template>) -> Option<String> {
+    if templates.is_empty() {
+        return None;
+    }
+    let names: Vec<_> = templates.iter().map(|one| format!("cairn-image-{} ({})", one.image_id, one.name)).collect();
+    let storage = region.settings.get("file_storage").and_then(Value::as_str).unwrap_or("local");
+    let how = match region.provider.as_str() {
+        "proxmox" => format!(
+            " Who needs them no more removes them on a node: `qm list | grep cairn-image-` shows their numbers, `qm destroy \
+             NUMBER` deletes one; `pvesm list {storage} | grep /cairn-` shows what was downloaded for them, `pvesm free \
+             VOLUME` deletes it."
+        ),
+        _ => String::new(),
+    };
+    Some(format!("{} keeps the templates of its images: {}.{how}", region.slug, names.join(", ")))
 }
 
 async fn find(session: &Session, region: &str) -> Result<Document<Region>> {
@@ -160,6 +189,26 @@ fn about(failure: Failure, region: &str) -> Failure {
     if missing { failure.suggest("cairn admin region list") } else { failure }
 }
 
+/// The secret, where it is said; asked for where the cluster's addresses or fingerprints change, because the stored one is
+/// not sent to others than it was given for.
+fn again(
+    region: &Region,
+    settings: &Map<String, Value>,
+    pinned: &[String],
+    file: Option<&Path>,
+    session: &Session,
+) -> Result<Option<String>> {
+    let moves = settings.get("entries") != region.settings.get("entries")
+        || !(pinned.is_empty() || pinned == region.fingerprints);
+    let asker = Asker::look();
+    if !moves || !region.has_secret || !asker.is_there() {
+        // Where there is nobody to ask, the server says whether it is needed.
+        return secret::said(file);
+    }
+    session.progress.say("the secret of the token is needed again, because it is going to be sent elsewhere");
+    secret::given(file, asker).map(Some)
+}
+
 async fn edit(arguments: EditArguments, session: &Session) -> Result<()> {
     let region = find(session, &arguments.region).await?.value;
     let mut settings = region.settings.clone();
@@ -169,10 +218,11 @@ async fn edit(arguments: EditArguments, session: &Session) -> Result<()> {
     }
     arguments.cluster.write(&mut settings)?;
     let pinned = arguments.cluster.pinned()?;
+    let secret = again(&region, &settings, &pinned, arguments.cluster.secret_file.as_deref(), session)?;
     let update = RegionUpdate {
         name: arguments.name.clone(),
         settings: (settings != region.settings).then_some(settings),
-        secret: secret::said(arguments.cluster.secret_file.as_deref())?,
+        secret,
         fingerprints: Some(pinned).filter(|pinned| !pinned.is_empty()),
         available: arguments.available,
         features: None,
@@ -186,7 +236,7 @@ async fn edit(arguments: EditArguments, session: &Session) -> Result<()> {
         return Err(Failure::usage("nothing to change is named").suggest("cairn admin region edit --help"));
     }
     let call = Call::put(&below(&[&"regions", &region.slug]), &update)?;
-    let changed = session.client.one::<Region>(&call, "region").await;
+    let changed = add::saved(session, &call).await;
     let changed = changed.map_err(|failure| about(failure, &region.slug))?;
     if update.settings.is_some() || update.secret.is_some() || update.fingerprints.is_some() {
         session.progress.say(&format!("cairn admin region test {} looks whether that works", region.slug));
