@@ -27,6 +27,27 @@ async fn the_catalogue_is_what_is_listed() {
     assert_eq!(page.body["links"]["pages"]["next"], "https://cloud.example/v2/sizes?per_page=3&page=3");
 }
 
+#[tokio::test]
+async fn a_region_promises_no_private_networks_that_its_provider_does_not_have() {
+    let service = Service::start().await;
+    let store = service.database.store();
+    let mut catalogue = Catalogue::default_catalogue().unwrap();
+    catalogue.regions.truncate(1);
+    catalogue.regions[0].features = vec!["private_networking".to_owned(), "metadata".to_owned()];
+    apply(store, &catalogue).await.unwrap();
+    let features = async || service.get("/v2/regions").await.expect(200).body["regions"][0]["features"].take();
+    let both = json!(["private_networking", "metadata"]);
+    assert_eq!(features().await, both, "nobody has asked it yet");
+    for (has, shown) in [(false, json!(["metadata"])), (true, both)] {
+        sqlx::query("UPDATE regions SET capabilities = jsonb_build_object('private_networks', $1::boolean)")
+            .bind(has)
+            .execute(store.pool())
+            .await
+            .unwrap();
+        assert_eq!(features().await, shown);
+    }
+}
+
 async fn everything(service: &Service) -> Vec<String> {
     let mut rows = Vec::new();
     for statement in [
