@@ -64,21 +64,32 @@ impl Api {
 /// The whole service. Must be called within a runtime: it starts one task that listens to the database and ends
 /// with the router.
 pub fn router(store: Store, options: Options) -> Router {
+    let document = document();
+    let (routes, _) = routes().split_for_parts();
+    guarded(store, options, &document, routes.merge(reference::routes(&document)))
+}
+
+/// Health and figures alone, for a process that serves nothing else; asked as they are of [`router`], by whom they may be
+/// asked there.
+pub fn health_router(store: Store, options: Options) -> Router {
+    let (routes, _) = health::routes().split_for_parts();
+    guarded(store, options, &document(), routes)
+}
+
+/// These routes, behind what is declared of them.
+fn guarded(store: Store, options: Options, document: &serde_json::Value, routes: Router<Api>) -> Router {
     let api = Api { store: store.clone(), options: Arc::new(options), groups: Groups::default() };
     let tokens = Arc::new(Tokens::new(store.clone(), api.options.token_cache));
     let feed = Feed::start(store, Arc::clone(&tokens));
-    let document = document();
     let guard = Guard {
         store: api.store.clone(),
-        operations: Arc::new(edge::operations::Table::new(edge::operations::enumerate(&document))),
+        operations: Arc::new(edge::operations::Table::new(edge::operations::enumerate(document))),
         tokens,
         rates: Arc::new(Rates::new(api.options.limits)),
         proxies: Arc::new(Proxies::new(api.options.trusted_proxies.clone())),
         feed,
     };
-    let (routes, _) = routes().split_for_parts();
     routes
-        .merge(reference::routes(&document))
         .fallback(nowhere)
         .layer(Extension(guard.feed.clone()))
         .layer(Extension(Arc::clone(&guard.tokens)))

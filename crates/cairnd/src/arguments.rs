@@ -74,6 +74,9 @@ pub(crate) struct Flags {
     /// Address for HTTPS, or off [default: 127.0.0.1:8443].
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     listen_https: Option<String>,
+    /// Address for HTTP at which `work` and `observe` tell health and figures, or off [default: off].
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    listen_metrics: Option<String>,
     /// How clients reach this installation; used for links in answers [default: from the listeners].
     #[arg(long, global = true, value_name = "URL")]
     public_url: Option<String>,
@@ -107,6 +110,7 @@ impl Flags {
             Key::DataDir => self.data_dir.as_deref(),
             Key::ListenHttp => self.listen_http.as_deref(),
             Key::ListenHttps => self.listen_https.as_deref(),
+            Key::ListenMetrics => self.listen_metrics.as_deref(),
             Key::PublicUrl => self.public_url.as_deref(),
             Key::Catalogue => self.catalogue.as_deref(),
             Key::Demo => self.demo.as_deref(),

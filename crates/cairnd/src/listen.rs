@@ -42,9 +42,6 @@ impl Sockets {
             let fix = "set one of them to an address, or run another role than serve";
             return Err(Problem::new("listen.http and listen.https are both off", fix).into());
         }
-        let open = |key: Key, address: Option<SocketAddr>| {
-            address.map(|address| bind(address).map_err(|error| cannot_listen(key, address, &error))).transpose()
-        };
         let http = open(Key::ListenHttp, settings.listen_http)?;
         let https = match open(Key::ListenHttps, settings.listen_https)? {
             None => None,
@@ -55,6 +52,12 @@ impl Sockets {
             }
         };
         Ok(Self { http, https })
+    }
+
+    /// Opens what a process wants that does not serve the API; nothing unless the settings ask for it.
+    pub(crate) fn open_for_figures(settings: &Settings) -> Result<Option<Self>> {
+        let http = open(Key::ListenMetrics, settings.listen_metrics)?;
+        Ok(http.map(|http| Self { http: Some(http), https: None }))
     }
 
     /// Answers requests until `stopping`, then finishes what is under way.
@@ -96,6 +99,10 @@ fn with_limits<A>(mut server: Server<SocketAddr, A>) -> Server<SocketAddr, A> {
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING_EVERY).keep_alive_timeout(HEAD_TIMEOUT);
     server
+}
+
+fn open(key: Key, address: Option<SocketAddr>) -> Result<Option<TcpListener>, Problem> {
+    address.map(|address| bind(address).map_err(|error| cannot_listen(key, address, &error))).transpose()
 }
 
 fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {

@@ -25,9 +25,9 @@ pub(crate) enum Role {
     Observe,
 }
 
-/// Opens the sockets if this process is to serve.
+/// Opens the sockets if this process is to serve; otherwise the one for its figures, where there is to be one.
 pub(crate) fn sockets(settings: &Settings, roles: &[Role]) -> Result<Option<Sockets>> {
-    roles.contains(&Role::Serve).then(|| Sockets::open(settings)).transpose()
+    if roles.contains(&Role::Serve) { Sockets::open(settings).map(Some) } else { Sockets::open_for_figures(settings) }
 }
 
 /// Runs the roles until `stopping`, or until one of them fails.
@@ -41,7 +41,7 @@ pub(crate) async fn run(
     let figures = Figures::start()?;
     let hand_back = CancellationToken::new();
     let mut background = background::start(settings, &store, roles, hand_back.clone());
-    let serving = serve(settings, store, sockets, &figures, stopping.clone());
+    let serving = serve(settings, store, roles, sockets, &figures, stopping.clone());
     tokio::pin!(serving);
     let mut outcome = tokio::select! {
         served = &mut serving => served,
@@ -72,6 +72,7 @@ pub(crate) async fn run(
 async fn serve(
     settings: &Settings,
     store: Store,
+    roles: &[Role],
     sockets: Option<Sockets>,
     figures: &Figures,
     stopping: CancellationToken,
@@ -89,5 +90,7 @@ async fn serve(
         stop: stopping.clone(),
         ..api::Options::new(&settings.public_url)
     };
-    sockets.serve(api::router(store, options), stopping).await
+    let router =
+        if roles.contains(&Role::Serve) { api::router(store, options) } else { api::health_router(store, options) };
+    sockets.serve(router, stopping).await
 }

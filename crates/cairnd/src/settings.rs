@@ -105,6 +105,8 @@ pub(crate) struct Settings {
     pub(crate) listen_http: Option<SocketAddr>,
     /// HTTPS.
     pub(crate) listen_https: Option<SocketAddr>,
+    /// Plain HTTP for health and figures of a process that does not serve the API.
+    pub(crate) listen_metrics: Option<SocketAddr>,
     /// The operator's certificate; one of our own otherwise.
     pub(crate) certificate: Option<CertificateFiles>,
     /// Where guests of this host are kept.
@@ -135,8 +137,9 @@ impl Settings {
             Some(given) => absolute(&given)?,
             None => default_data_dir(variables)?,
         };
-        let listen_http = address(&layers, Key::ListenHttp, 8080)?;
-        let listen_https = address(&layers, Key::ListenHttps, 8443)?;
+        let usual = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
+        let listen_http = address(&layers, Key::ListenHttp, 8080, usual(8080))?;
+        let listen_https = address(&layers, Key::ListenHttps, 8443, usual(8443))?;
         Ok(Self {
             database_url: layers.get(Key::DatabaseUrl)?.map(database_url).transpose()?,
             database_connections: number(&layers, Key::DatabaseConnections, 16, 2..=1000)?,
@@ -150,6 +153,7 @@ impl Settings {
             demo: word(&layers, Key::Demo, &[("off", Demo::Off), ("beside", Demo::Beside), ("alone", Demo::Alone)])?,
             listen_http,
             listen_https,
+            listen_metrics: address(&layers, Key::ListenMetrics, 9464, None)?,
             certificate: certificate(&layers)?,
             qemu_state_dir: match layers.get(Key::QemuStateDir)? {
                 Some(given) => absolute(&given)?,
@@ -228,17 +232,16 @@ fn image_files(given: &Given) -> Result<BTreeMap<String, String>, Problem> {
     given.text.split(',').filter(|text| !text.trim().is_empty()).map(pair).collect()
 }
 
-fn address(layers: &Layers<'_>, key: Key, default_port: u16) -> Result<Option<SocketAddr>, Problem> {
-    let Some(given) = layers.get(key)? else {
-        return Ok(Some(SocketAddr::from(([127, 0, 0, 1], default_port))));
-    };
+/// An address; `port` is what one may look like.
+fn address(layers: &Layers<'_>, key: Key, port: u16, usual: Option<SocketAddr>) -> Result<Option<SocketAddr>, Problem> {
+    let Some(given) = layers.get(key)? else { return Ok(usual) };
     if given.text == "off" {
         return Ok(None);
     }
     given.text.parse().map(Some).map_err(|_| {
         given.problem(
             format_args!("is {:?}, which is not an address with a port", given.text),
-            format!("write 127.0.0.1:{default_port}, 0.0.0.0:{default_port} or [::]:{default_port}, or off"),
+            format!("write 127.0.0.1:{port}, 0.0.0.0:{port} or [::]:{port}, or off"),
         )
     })
 }
@@ -358,6 +361,7 @@ mod tests {
         assert_eq!(settings.listen_http.unwrap().to_string(), "127.0.0.1:8080");
         assert_eq!(settings.public_url, "https://127.0.0.1:8443");
         assert_eq!(settings.qemu_state_dir, PathBuf::from("/data/qemu"));
+        assert_eq!(settings.listen_metrics, None, "nobody hears of a worker's figures unasked");
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub(crate) enum Key {
     Demo,
     ListenHttp,
     ListenHttps,
+    ListenMetrics,
     TlsCertificate,
     TlsSecret,
     QemuStateDir,
@@ -28,7 +29,7 @@ pub(crate) enum Key {
 
 impl Key {
     /// Every setting there is.
-    pub(crate) const ALL: [Key; 21] = [
+    pub(crate) const ALL: [Key; 22] = [
         Key::DataDir,
         Key::DatabaseUrl,
         Key::DatabaseConnections,
@@ -39,6 +40,7 @@ impl Key {
         Key::Demo,
         Key::ListenHttp,
         Key::ListenHttps,
+        Key::ListenMetrics,
         Key::TlsCertificate,
         Key::TlsSecret,
         Key::QemuStateDir,
@@ -65,6 +67,7 @@ impl Key {
             Key::Demo => "demo",
             Key::ListenHttp => "listen.http",
             Key::ListenHttps => "listen.https",
+            Key::ListenMetrics => "listen.metrics",
             Key::TlsCertificate => "tls.certificate",
             Key::TlsSecret => "tls.key",
             Key::QemuStateDir => "qemu.state_dir",

@@ -86,6 +86,27 @@ impl Place {
         daemon
     }
 
+    /// Starts another role beside the daemon, on its database, and waits until it is ready; with where it tells its figures.
+    pub(crate) async fn start_role(&self, role: &str) -> (Daemon, String) {
+        let url = store::private::PrivatePostgres::url_of_running(&self.file("postgres"), "cairn").await.unwrap();
+        let at = free_port().local_addr().unwrap().to_string();
+        let child = cairnd(self.directory.path())
+            .args([role, "--data-dir", self.directory.path().join(role).to_str().unwrap()])
+            .args(["--listen-metrics", &at])
+            .env("DATABASE_URL", url)
+            .spawn()
+            .unwrap();
+        let mut daemon = Daemon { child };
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while !client.get(format!("http://{at}/readyz")).send().await.is_ok_and(|answer| answer.status().is_success()) {
+            let ended = daemon.child.try_wait().unwrap();
+            assert!(ended.is_none() && Instant::now() < deadline, "{ended:?}");
+            sleep(Duration::from_millis(50)).await;
+        }
+        (daemon, at)
+    }
+
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap()
     }

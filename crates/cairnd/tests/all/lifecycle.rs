@@ -37,6 +37,25 @@ async fn it_answers_over_http_and_https_and_keeps_its_secrets() {
 }
 
 #[tokio::test]
+async fn a_worker_tells_its_figures_where_it_is_asked_to() {
+    let place = Place::new();
+    let _daemon = place.start().await;
+    let (worker, at) = place.start_role("work").await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let operator = place.read("operator-token").trim().to_owned();
+    let get = async |path: &str, token: &str| {
+        client.get(format!("http://{at}{path}")).bearer_auth(token).send().await.unwrap()
+    };
+    let figures = get("/metrics", &operator).await.text().await.unwrap();
+    assert!(figures.contains("process_resident_memory_bytes"), "{figures}");
+    assert_eq!(get("/metrics", place.read("token").trim()).await.status(), 401, "a team's token opens nothing here");
+    for (path, token) in [("/v2/account", place.read("token").trim()), ("/admin/v1/whoami", &operator)] {
+        assert_eq!(get(path, token).await.status(), 404, "{path}: it serves nothing else");
+    }
+    assert!(worker.end(Signal::SIGTERM).await.success());
+}
+
+#[tokio::test]
 async fn a_restart_keeps_the_token_and_the_authority() {
     let place = Place::new();
     let daemon = place.start().await;
