@@ -5,6 +5,7 @@ use crate::regions::{self, Opening, Then};
 use crate::roles::Role;
 use crate::secret_key;
 use crate::settings::Settings;
+use crate::smtp::SmtpPost;
 use anyhow::{Context, Result};
 use cloud::{Providers, Site};
 use model::ids::RegionSlug;
@@ -25,6 +26,9 @@ const TEMPLATES_LOOKED_AT_EVERY: Duration = Duration::from_secs(600);
 
 /// A region with leftovers of ours is swept this often.
 const SWEPT_EVERY: Duration = Duration::from_secs(600);
+
+/// Mails that are due are looked for this often.
+const MAILED_EVERY: Duration = Duration::from_secs(2);
 
 /// What is due by the clock (backups, and what has had its day) is looked for this often.
 const KEPT_HOUSE_EVERY: Duration = Duration::from_secs(60);
@@ -55,6 +59,13 @@ pub(crate) fn start(
         let (database, token) = (store.clone(), hand_back.clone());
         tasks.spawn(async move {
             drain(&database, &token).await;
+            Ok(())
+        });
+    }
+    if let (true, Some(smtp)) = (wanted.contains(&Role::Work), settings.smtp.clone()) {
+        let (database, token) = (store.clone(), hand_back.clone());
+        tasks.spawn(async move {
+            send_mails(&database, &SmtpPost::new(smtp), &token).await;
             Ok(())
         });
     }
@@ -152,6 +163,21 @@ async fn drain(store: &Store, hand_back: &CancellationToken) {
     }
 }
 
+/// Sends what waits to be sent. Any number of processes may do so.
+async fn send_mails(store: &Store, post: &SmtpPost, hand_back: &CancellationToken) {
+    loop {
+        match cloud::mail::deliver(store, post, jiff::Timestamp::now()).await {
+            Ok(round) if round == cloud::mail::Round::default() => {}
+            Ok(round) => tracing::info!(round.sent, round.postponed, round.given_up, "mails"),
+            Err(error) => tracing::warn!(%error, "mails cannot be sent"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(MAILED_EVERY) => {}
+            () = hand_back.cancelled() => return,
+        }
+    }
+}
+
 /// Begins backups that are due, deletes those whose time is over, forgets what ended long ago. Any number of processes
 /// may do so: each unit of it is claimed in its own transaction.
 async fn housekeeping(store: &Store, kept: Duration, hand_back: &CancellationToken) {
@@ -165,9 +191,14 @@ async fn housekeeping(store: &Store, kept: Duration, hand_back: &CancellationTok
         if let Err(error) = cloud::server::backups::prune(store, now).await {
             tracing::warn!(%error, "old backups cannot be deleted");
         }
+        if let Err(error) = cloud::mail::watch(store, now).await {
+            tracing::warn!(%error, "the mails that wait cannot be looked at");
+        }
         match cloud::retention::forget(store, now, kept).await {
             Ok(gone) if gone == cloud::retention::Forgotten::default() => {}
-            Ok(gone) => tracing::debug!(gone.workflows, gone.events, gone.keys, "what ended long ago is forgotten"),
+            Ok(gone) => {
+                tracing::debug!(gone.workflows, gone.events, gone.mails, gone.keys, "what ended long ago is forgotten")
+            }
             Err(error) => tracing::warn!(%error, "what ended long ago cannot be forgotten"),
         }
         tokio::select! {

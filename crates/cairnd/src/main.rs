@@ -20,6 +20,7 @@ mod roles;
 mod secret_key;
 mod settings;
 mod setup;
+mod smtp;
 mod stopping;
 
 use anyhow::Result;

@@ -2,8 +2,10 @@
 
 mod key;
 mod layers;
+mod smtp;
 
 pub(crate) use key::Key;
+pub(crate) use smtp::{Encryption, Smtp};
 
 use crate::arguments::Flags;
 use layers::{Given, Layers};
@@ -119,6 +121,8 @@ pub(crate) struct Settings {
     pub(crate) work_lease: std::time::Duration,
     /// How long workflows that have ended, and events, are kept.
     pub(crate) retention: std::time::Duration,
+    /// How mails are sent; without it, they wait.
+    pub(crate) smtp: Option<Smtp>,
     /// Requests that one token may make in an hour.
     pub(crate) requests_per_hour: u32,
     /// Requests that one token may make in a minute.
@@ -171,6 +175,7 @@ impl Settings {
             retention: std::time::Duration::from_secs(
                 u64::from(number::<u16>(&layers, Key::RetentionDays, 30, 1..=3650)?) * 24 * 3600,
             ),
+            smtp: smtp::read(&layers)?,
             requests_per_hour: number(&layers, Key::LimitsRequestsPerHour, 5000, 1..=u32::MAX)?,
             requests_per_minute: number(&layers, Key::LimitsRequestsPerMinute, 250, 1..=u32::MAX)?,
             log_format: word(&layers, Key::LogFormat, &[("text", LogFormat::Text), ("json", LogFormat::Json)])?,

@@ -9,6 +9,7 @@ mod error;
 pub mod host;
 pub mod image;
 pub mod key;
+pub mod mail;
 pub mod mend;
 pub mod migration;
 pub mod progress;

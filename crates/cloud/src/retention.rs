@@ -19,6 +19,8 @@ pub struct Forgotten {
     pub workflows: u64,
     /// Events.
     pub events: u64,
+    /// Mails that were sent or given up.
+    pub mails: u64,
     /// Idempotency keys, which are good for a day whatever is kept.
     pub keys: u64,
 }
@@ -29,9 +31,10 @@ pub async fn forget(store: &Store, now: Timestamp, kept: Duration) -> Result<For
     let before = now.checked_sub(kept).unwrap_or(Timestamp::MIN);
     let workflows = in_batches(|| store::retention::forget_workflows(store, before, BATCH)).await?;
     let events = in_batches(|| store::retention::forget_events(store, before, BATCH)).await?;
+    let mails = in_batches(|| store::mails::forget(store, before, BATCH)).await?;
     let keys = store::idempotency::forget_old(store).await?;
     observe::forget_heals(store, now).await?;
-    Ok(Forgotten { workflows, events, keys })
+    Ok(Forgotten { workflows, events, mails, keys })
 }
 
 /// Batch after batch until nothing is left, or others have their turn; how many rows.

@@ -19,5 +19,6 @@ pub mod paging;
 pub mod placement;
 pub mod quota;
 pub mod refusal;
+pub mod retry;
 pub mod ssh;
 pub mod states;

@@ -25,6 +25,7 @@ pub mod hosts;
 pub mod idempotency;
 pub mod images;
 pub mod keys;
+pub mod mails;
 pub mod migrations;
 pub mod networks;
 pub mod operators;

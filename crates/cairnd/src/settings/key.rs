@@ -21,6 +21,10 @@ pub(crate) enum Key {
     WorkConcurrency,
     WorkLeaseSeconds,
     RetentionDays,
+    SmtpUrl,
+    SmtpPasswordFile,
+    SmtpFrom,
+    SmtpAuthority,
     LimitsRequestsPerHour,
     LimitsRequestsPerMinute,
     LogFormat,
@@ -29,7 +33,7 @@ pub(crate) enum Key {
 
 impl Key {
     /// Every setting there is.
-    pub(crate) const ALL: [Key; 22] = [
+    pub(crate) const ALL: [Key; 26] = [
         Key::DataDir,
         Key::DatabaseUrl,
         Key::DatabaseConnections,
@@ -48,6 +52,10 @@ impl Key {
         Key::WorkConcurrency,
         Key::WorkLeaseSeconds,
         Key::RetentionDays,
+        Key::SmtpUrl,
+        Key::SmtpPasswordFile,
+        Key::SmtpFrom,
+        Key::SmtpAuthority,
         Key::LimitsRequestsPerHour,
         Key::LimitsRequestsPerMinute,
         Key::LogFormat,
@@ -75,6 +83,10 @@ impl Key {
             Key::WorkConcurrency => "work.concurrency",
             Key::WorkLeaseSeconds => "work.lease_seconds",
             Key::RetentionDays => "retention.days",
+            Key::SmtpUrl => "smtp.url",
+            Key::SmtpPasswordFile => "smtp.password_file",
+            Key::SmtpFrom => "smtp.from",
+            Key::SmtpAuthority => "smtp.authority",
             Key::LimitsRequestsPerHour => "limits.requests_per_hour",
             Key::LimitsRequestsPerMinute => "limits.requests_per_minute",
             Key::LogFormat => "log.format",
