@@ -41,6 +41,8 @@ pub struct SetupWish {
     pub bridge: Option<String>,
     /// The version of the software there.
     pub version: Option<String>,
+    /// The mappings whose devices servers may be given.
+    pub gpu_mappings: Vec<String>,
 }
 
 /// What is fixed when the process starts.

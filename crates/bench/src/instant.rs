@@ -127,6 +127,7 @@ impl Provider for Instant {
             online: true,
             version: None,
             architecture: None,
+            gpus: Vec::new(),
         };
         Ok(Inventory {
             hosts: (1..=HOSTS).map(host).collect(),

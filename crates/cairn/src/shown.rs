@@ -9,7 +9,7 @@ use wire::image::Image;
 use wire::key::SshKey;
 use wire::region::Region;
 use wire::server::{NetworkKind, Server};
-use wire::size::Size;
+use wire::size::{GpuInfo, Size};
 use wire::snapshot::{Snapshot, SnapshotResource};
 use wire::tag::Tag;
 use wire::time::WireTime;
@@ -47,6 +47,7 @@ impl Shown for Server {
             ("SSH", cloud.ssh.map(|ssh| format!("{}@{} port {}", ssh.user, ssh.host, ssh.port)).unwrap_or_default()),
             ("ADDRESSES", addresses(self).join("\n")),
             ("SIZE", size),
+            ("GPUS", self.gpu_info.as_ref().map(gpus).unwrap_or_default()),
             ("IMAGE", format!("{} ({} {})", image_word(&self.image), self.image.distribution, self.image.name)),
             ("REGION", self.region.slug.clone()),
             ("TAGS", self.tags.join(", ")),
@@ -55,9 +56,8 @@ impl Shown for Server {
             ("AVAILABILITY", if cloud.high_availability { "high".to_owned() } else { String::new() }),
             ("CREATED", self.created_at.to_string()),
         ];
-        lines.retain(|(name, value)| {
-            !value.is_empty() || !matches!(*name, "KIND" | "GROUP" | "AVAILABILITY" | "STATE" | "LAST ERROR" | "SSH")
-        });
+        let optional = ["KIND", "GPUS", "GROUP", "AVAILABILITY", "STATE", "LAST ERROR", "SSH"];
+        lines.retain(|(name, value)| !value.is_empty() || !optional.contains(name));
         lines
     }
 }
@@ -157,9 +157,14 @@ impl Shown for SshKey {
     }
 }
 
+/// `2 × nvidia_a100 (80 gib)`
+fn gpus(gpus: &GpuInfo) -> String {
+    format!("{} × {} ({} {})", gpus.count, gpus.model, gpus.vram.amount, gpus.vram.unit)
+}
+
 impl Shown for Size {
     const COLUMNS: &'static [&'static str] =
-        &["SLUG", "VCPUS", "MEMORY", "DISK", "MONTHLY", "HOURLY", "AVAILABLE", "REGIONS"];
+        &["SLUG", "VCPUS", "MEMORY", "DISK", "GPU", "MONTHLY", "HOURLY", "AVAILABLE", "REGIONS"];
 
     fn row(&self) -> Vec<String> {
         vec![
@@ -167,6 +172,7 @@ impl Shown for Size {
             self.vcpus.to_string(),
             format!("{} MiB", self.memory),
             format!("{} GB", self.disk),
+            self.gpu_info.as_ref().map(gpus).unwrap_or_default(),
             format!("{:.2}", self.price_monthly),
             self.price_hourly.to_string(),
             yes(self.available),

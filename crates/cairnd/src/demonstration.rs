@@ -5,13 +5,15 @@ use crate::files;
 use crate::settings::{Demo, Settings};
 use anyhow::{Context, Result};
 use model::catalogue::Catalogue;
-use simulator::{Entries, NicSpec, NodeSpec, Scenario, Simulator, StorageSpec, TOKEN_SECRET};
+use simulator::{Entries, MappingSpec, NicSpec, NodeSpec, Scenario, Simulator, StorageSpec, TOKEN_SECRET};
 use std::path::Path;
 
 const GIB: u64 = 1 << 30;
 /// A directory on an old disk, and what guests' disks are on.
 const FILES: &str = "sata";
 const DISKS: &str = "nvme";
+/// The mapping of the GPUs that one of the nodes has.
+const GPUS: &str = "a100-simulated";
 const SATA_BYTES_PER_SECOND: u64 = 400_000_000;
 
 /// Nodes: name, processors, GiB of memory, and the speed of the network card in Mbit/s.
@@ -38,6 +40,7 @@ impl Demonstration {
         files::write(&secret, TOKEN_SECRET.as_bytes(), files::PRIVATE)?;
         let offered = Catalogue::parse(&entry(&simulator, &secret)).context("BUG: the demo region's entry is wrong")?;
         catalogue.regions.extend(offered.regions);
+        catalogue.sizes.extend(offered.sizes);
         catalogue.images.extend(offered.images);
         Ok((Self(Some(simulator)), catalogue))
     }
@@ -64,6 +67,7 @@ fn scenario() -> Scenario {
         ],
         images: Vec::new(),
         pools: vec!["cairn".to_owned()],
+        mappings: vec![MappingSpec::new(GPUS, &[("sim-node-3", 2)])],
         ..Scenario::cluster_of(NODES.len())
     }
 }
@@ -90,12 +94,25 @@ token_secret_file = {secret:?}
 storage = "{DISKS}"
 file_storage = "{FILES}"
 high_availability = true
+gpu_mappings = ["{GPUS}"]
 
 [[region.pool]]
 name = "public"
 kind = "public_bridged"
 # A range for documentation (RFC 5737) would be too small; this one is for benchmarks (RFC 2544).
 range = "198.19.0.0/20"
+
+[[size]]
+slug = "gpu-a100-simulated"
+description = "GPU (simulated)"
+vcpus = 4
+memory_mib = 16384
+disk_gb = 80
+transfer_tb = 1
+price_monthly = 900
+price_hourly = 1.33929
+regions = ["demo"]
+gpu = {{ mapping = "{GPUS}", count = 1, model = "nvidia_a100", vram_gib = 80 }}
 
 [[image]]
 slug = "debian-12-simulated"

@@ -8,7 +8,7 @@ use provider_qemu::{Config, Qemu};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use store::regions::Connection;
@@ -92,6 +92,9 @@ struct ProxmoxSettings {
     templates: BTreeMap<String, u32>,
     cpu_model: Option<String>,
     high_availability: Option<bool>,
+    /// Ids of the PCI mappings whose devices are GPUs.
+    #[serde(default)]
+    gpu_mappings: BTreeSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -146,6 +149,7 @@ fn proxmox(
         templates: wanted.templates.iter().map(template).collect::<provider::Result<_>>()?,
         cpu_model: wanted.cpu_model.or(usual.cpu_model),
         high_availability: wanted.high_availability.unwrap_or(usual.high_availability),
+        gpu_mappings: wanted.gpu_mappings,
         task_grace: usual.task_grace,
         installation: usual.installation,
         token_id: usual.token_id,
@@ -189,7 +193,7 @@ mod tests {
         let config = opened(json!({
             "entries": ["https://pve1:8006", "https://pve2:8006"], "token_id": "cairn@pve!main", "storage": "fast",
             "bridges": { "public": { "name": "vmbr7", "vlan": 12 } }, "guest_numbers": [5000, 5999], "cloning": "full",
-            "templates": { "7": 9000 },
+            "templates": { "7": 9000 }, "gpu_mappings": ["a100"],
         }))
         .unwrap();
         assert_eq!(config.entries.len(), 2);
@@ -198,6 +202,7 @@ mod tests {
         assert_eq!(config.guest_numbers, (5000, 5999));
         assert_eq!(config.cloning, Cloning::Full);
         assert_eq!(config.templates, BTreeMap::from([(ImageId(7), 9000)]));
+        assert_eq!(config.gpu_mappings, BTreeSet::from(["a100".to_owned()]));
         assert_eq!(config.fingerprints.len(), 1);
         assert_eq!(config.token_secret, Secret::new("swordfish"));
     }

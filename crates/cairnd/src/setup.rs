@@ -22,6 +22,7 @@ fn proxmox(installation: InstallationId, wish: &SetupWish) -> String {
     let mut config = Config {
         storage: wish.storage.clone().unwrap_or_else(|| usual.storage.clone()),
         file_storage: wish.file_storage.clone().unwrap_or_else(|| usual.file_storage.clone()),
+        gpu_mappings: wish.gpu_mappings.iter().cloned().collect(),
         ..usual
     };
     if let Some(name) = &wish.bridge {
@@ -44,9 +45,17 @@ mod tests {
             file_storage: Some("nfs".into()),
             bridge: Some("vmbr7".into()),
             version: Some("8.4".into()),
+            gpu_mappings: vec!["a100".into()],
         };
         let script = script("proxmox", &wish).unwrap();
-        for part in ["token add ops@pve lab", "/storage/ceph ", "/storage/nfs ", "/localnetwork/vmbr7 ", "VM.Monitor"] {
+        for part in [
+            "token add ops@pve lab",
+            "/storage/ceph ",
+            "/storage/nfs ",
+            "/localnetwork/vmbr7 ",
+            "VM.Monitor",
+            "/mapping/pci/a100 ",
+        ] {
             assert!(script.contains(part), "{part} is not in\n{script}");
         }
         assert!(super::script("qemu", &wish).is_none());

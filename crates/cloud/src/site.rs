@@ -259,6 +259,7 @@ pub fn guest_spec(
         resources: resources(work),
         seed: crate::server::seed::seed(site.installation, work, addresses, incarnation)?,
         interfaces,
+        gpus: crate::server::gpus::devices(work.gpus.as_ref()),
     })
 }
 

@@ -180,6 +180,45 @@ pub struct Size {
     /// Whether new servers may have it.
     #[serde(default = "yes")]
     pub available: bool,
+    /// The GPUs that come with it. Such a size is of use where a host has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<Gpus>,
+}
+
+/// GPUs of one kind that a server has to itself: devices of its host, handed through whole.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gpus {
+    /// What the provider calls the kind: at Proxmox VE the id of a PCI mapping.
+    pub mapping: String,
+    /// How many.
+    #[serde(default = "one")]
+    pub count: u32,
+    /// What tenants are shown as its model: `nvidia_a100`; the mapping's name if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// GiB of memory that each of them has.
+    pub vram_gib: u32,
+}
+
+impl Gpus {
+    /// The model as tenants are shown it.
+    pub fn model(&self) -> &str {
+        self.model.as_deref().unwrap_or(&self.mapping)
+    }
+}
+
+/// Whether a text can be the id of a mapping (Proxmox's `pve-configid`): a letter, then letters, digits, `-` and `_`.
+pub fn is_mapping(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    text.len() >= 2
+        && text.len() <= 128
+        && text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(plain)
+}
+
+fn one() -> u32 {
+    1
 }
 
 impl Size {
@@ -484,6 +523,9 @@ impl Catalogue {
         if size.price_monthly < Money::ZERO || size.price_hourly < Money::ZERO {
             entry.say("must not have a negative price");
         }
+        if let Some(gpu) = &size.gpu {
+            check_gpus(gpu, &mut entry);
+        }
         for slug in size.regions.iter().flatten() {
             if self.region(slug.as_str()).is_none() {
                 entry.say(&format!("names the region {slug}, which is not in the catalogue"));
@@ -503,6 +545,26 @@ impl Catalogue {
         if !(1..=largest).contains(&image.min_disk_gb) {
             entry.say(&format!("needs a min_disk_gb between 1 and {largest}, the largest disk of the sizes"));
         }
+    }
+}
+
+/// As many devices as a guest can be given (`hostpci0` to `hostpci15`).
+const MOST_GPUS: u32 = 16;
+/// More than any has.
+const MOST_VRAM_GIB: u32 = 1024;
+
+fn check_gpus(gpu: &Gpus, entry: &mut About<'_>) {
+    if !is_mapping(&gpu.mapping) {
+        entry.say("needs the id of a PCI mapping in gpu.mapping: a letter, then letters, digits, `-` and `_`");
+    }
+    if !(1..=MOST_GPUS).contains(&gpu.count) {
+        entry.say(&format!("needs a gpu.count between 1 and {MOST_GPUS}"));
+    }
+    if !(1..=MOST_VRAM_GIB).contains(&gpu.vram_gib) {
+        entry.say(&format!("needs a gpu.vram_gib between 1 and {MOST_VRAM_GIB}"));
+    }
+    if gpu.model.as_deref().is_some_and(|model| model.is_empty() || !model.bytes().all(|b| b.is_ascii_graphic())) {
+        entry.say("has a gpu.model that is not a word such as nvidia_a100");
     }
 }
 
@@ -709,6 +771,26 @@ mod tests {
             ("price_monthly = 9", "price_monthly = -9", "size small: must not have a negative price"),
             ("vcpus = 1\n", "vcpus = 1\nregions = [\"moon\"]\n", "size small: names the region moon"),
             ("slug = \"small\"", "slug = \"Small\"", "size Small: has a slug"),
+            (
+                "vcpus = 1\n",
+                "vcpus = 1\ngpu = { mapping = \"a 100\", vram_gib = 80 }\n",
+                "size small: needs the id of a PCI mapping in gpu.mapping",
+            ),
+            (
+                "vcpus = 1\n",
+                "vcpus = 1\ngpu = { mapping = \"a100\", vram_gib = 80, count = 17 }\n",
+                "size small: needs a gpu.count between 1 and 16",
+            ),
+            (
+                "vcpus = 1\n",
+                "vcpus = 1\ngpu = { mapping = \"a100\", vram_gib = 0 }\n",
+                "size small: needs a gpu.vram_gib",
+            ),
+            (
+                "vcpus = 1\n",
+                "vcpus = 1\ngpu = { mapping = \"a100\", vram_gib = 80, model = \"\" }\n",
+                "size small: has a gpu.model",
+            ),
             ("min_disk_gb = 4", "min_disk_gb = 0", "image debian-13-x64: needs a min_disk_gb"),
             ("min_disk_gb = 4", "min_disk_gb = 500", "image debian-13-x64: needs a min_disk_gb between 1 and 320"),
             ("default_user = \"debian\"", "default_user = \"\"", "image debian-13-x64: needs the name of a user"),
@@ -750,6 +832,17 @@ mod tests {
     }
 
     #[test]
+    fn a_size_may_have_gpus() {
+        let text = DEFAULT.replacen("vcpus = 1\n", "vcpus = 1\ngpu = { mapping = \"a100\", vram_gib = 80 }\n", 1);
+        let catalogue = Catalogue::parse(&text).unwrap();
+        let gpus = catalogue.size("small").unwrap().gpu.clone().unwrap();
+        assert_eq!((gpus.mapping.as_str(), gpus.count, gpus.model(), gpus.vram_gib), ("a100", 1, "a100", 80));
+        assert_eq!(catalogue.size("medium").unwrap().gpu, None);
+        let named = Gpus { model: Some("nvidia_a100".to_owned()), ..gpus };
+        assert_eq!(named.model(), "nvidia_a100");
+    }
+
+    #[test]
     fn all_mistakes_are_told_at_once() {
         let text = DEFAULT.replace("vcpus = 1\n", "vcpus = 0\n");
         let error = Catalogue::parse(&text).unwrap_err().to_string();
@@ -766,6 +859,7 @@ mod tests {
             ("slug = \"debian-13-x64\"", "slug = \"Debian\"", "Debian"),
             ("sha256:28", "sha256:zz", "not a checksum"),
             ("price_monthly = 9", "price_monthly = 1e300", "out of range"),
+            ("vcpus = 1\n", "vcpus = 1\ngpu = { maping = \"a100\", vram_gib = 80 }\n", "maping"),
         ] {
             let error = Catalogue::parse(&DEFAULT.replacen(from, to, 1)).unwrap_err();
             assert!(matches!(error, CatalogueError::Toml(_)), "{error}");

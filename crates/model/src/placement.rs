@@ -100,7 +100,13 @@ pub struct Placement {
 impl Placement {
     /// What the tenant is told when no host will do.
     pub fn refused(&self) -> Refusal {
-        if !self.rejected.iter().any(|(_, reason)| matches!(reason, Reason::Group { .. })) {
+        let any = |of: fn(&Reason) -> bool| self.rejected.iter().any(|(_, reason)| of(reason));
+        if any(|reason| matches!(reason, Reason::NoGpu { .. } | Reason::GpusTaken { .. })) {
+            let message = "There is no host in this region that has room and as many free GPUs as servers of this size get; \
+                           choose another size or region, or try again when a server with GPUs was deleted.";
+            return Refusal::new(Code::NoCapacity, message);
+        }
+        if !any(|reason| matches!(reason, Reason::Group { .. })) {
             return Self::refusal();
         }
         let message = "There is no room for a server of this size in this region on a host that has none of its group \

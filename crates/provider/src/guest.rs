@@ -119,6 +119,18 @@ pub struct GuestSpec {
     pub interfaces: Vec<Interface>,
     /// The cloud-init seed.
     pub seed: Seed,
+    /// Its GPUs. Only with [`crate::Capabilities::gpus`].
+    #[serde(default)]
+    pub gpus: Option<Gpus>,
+}
+
+/// Devices of a host that a guest has to itself, all of one kind.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Gpus {
+    /// The kind, as [`crate::GpusSeen::mapping`] names it.
+    pub mapping: String,
+    /// How many.
+    pub count: u32,
 }
 
 /// What to do with the power.

@@ -31,6 +31,8 @@ pub struct Capabilities {
     pub high_availability: bool,
     /// An interactive console (screen or serial line).
     pub console: bool,
+    /// Guests can be given GPUs of their hosts.
+    pub gpus: bool,
     /// Guests are numbered at the provider, and the numbers of ours come from this range (both ends count).
     pub guest_numbers: Option<(u32, u32)>,
 }
@@ -54,6 +56,18 @@ pub struct HostSeen {
     pub version: Option<String>,
     /// `x86_64`, `aarch64`.
     pub architecture: Option<String>,
+    /// The GPUs that guests can be given, by kind.
+    #[serde(default)]
+    pub gpus: Vec<GpusSeen>,
+}
+
+/// GPUs of one kind on a host.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct GpusSeen {
+    /// What the provider calls the kind.
+    pub mapping: String,
+    /// How many there are, in use or not.
+    pub count: u32,
 }
 
 /// One storage as seen.

@@ -22,13 +22,13 @@ mod network;
 pub use console::{ConsoleKind, ConsoleStream};
 pub use fault::{Fault, FaultKind};
 pub use guest::{
-    Begun, Guest, GuestKind, GuestPower, GuestRef, GuestSpec, Interface, InterfaceRole, Mark, Movable, Move, PlainSeed,
-    PowerWish, Reached, Resources, Seed, Sighting, Stranger,
+    Begun, Gpus, Guest, GuestKind, GuestPower, GuestRef, GuestSpec, Interface, InterfaceRole, Mark, Movable, Move,
+    PlainSeed, PowerWish, Reached, Resources, Seed, Sighting, Stranger,
 };
 pub use image::{Checksum, DiskFormat, ImageRef, ImageSeen, ImageSource};
 pub use inventory::{
-    Capabilities, Finding, HostSeen, Inventory, OfferedBridge, OfferedHost, OfferedStorage, OfferedZone, Offers,
-    Severity, StorageSeen,
+    Capabilities, Finding, GpusSeen, HostSeen, Inventory, OfferedBridge, OfferedHost, OfferedStorage, OfferedZone,
+    Offers, Severity, StorageSeen,
 };
 pub use network::{NetworkKind, NetworkRef, NetworkSpec, TaskRef, TaskState};
 
@@ -72,6 +72,14 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Ensures that a stopped guest has these resources. Disks only grow.
     async fn resize_guest(&self, guest: &GuestRef, resources: &Resources) -> Result<Begun>;
+
+    /// Ensures that a stopped guest has these GPUs and none besides. Only with [`Capabilities::gpus`].
+    async fn give_gpus(&self, guest: &GuestRef, gpus: Option<&Gpus>) -> Result<()> {
+        match gpus {
+            Some(_) => Err(unsupported("GPUs", guest)),
+            None => Ok(()),
+        }
+    }
 
     /// Ensures that the seed (and with it name, keys and user data of the next first boot) is this one.
     async fn reseed_guest(&self, guest: &GuestRef, seed: &Seed) -> Result<()>;

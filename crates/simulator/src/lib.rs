@@ -65,8 +65,8 @@ pub use faults::{Deed, Fault, Moment, Rule, RuleId, RuleSeen, When};
 pub use gate::HeldSeen;
 pub use profile::{Equals, Fleet, Profile};
 pub use scenario::{
-    AclSpec, DownloadSpec, Entries, GuestSpec, ImageSpec, NicSpec, NodeSpec, Pace, ROOT_PASSWORD, Scenario,
-    StorageSpec, TOKEN_SECRET, TokenSpec, UserSpec,
+    AclSpec, DownloadSpec, Entries, GuestSpec, ImageSpec, MappingSpec, NicSpec, NodeSpec, Pace, ROOT_PASSWORD,
+    Scenario, StorageSpec, TOKEN_SECRET, TokenSpec, UserSpec,
 };
 pub use transport::Entry;
 

@@ -49,6 +49,8 @@ pub struct Scenario {
     pub root_password: String,
     /// Other people's guests.
     pub guests: Vec<GuestSpec>,
+    /// Mappings of PCI devices.
+    pub mappings: Vec<MappingSpec>,
 }
 
 impl Default for Scenario {
@@ -91,6 +93,7 @@ impl Scenario {
             acl: Vec::new(),
             root_password: ROOT_PASSWORD.to_owned(),
             guests: Vec::new(),
+            mappings: Vec::new(),
         }
     }
 
@@ -351,6 +354,30 @@ impl Default for GuestSpec {
             config: BTreeMap::new(),
             pool: None,
         }
+    }
+}
+
+/// Equal PCI devices under one name.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MappingSpec {
+    /// As in `a100`.
+    pub id: String,
+    /// One entry for each device, as in `node=pve1,path=0000:01:00.0,id=10de:20b5`.
+    pub map: Vec<String>,
+    /// Whether guests that have one can be moved while they run.
+    #[serde(default)]
+    pub live_migration_capable: bool,
+}
+
+impl MappingSpec {
+    /// So many devices on each of these nodes.
+    pub fn new(id: &str, devices: &[(&str, u32)]) -> Self {
+        let on = |(node, count): &(&str, u32)| {
+            let node = (*node).to_owned();
+            (1..=*count).map(move |number| format!("node={node},path=0000:{number:02x}:00,id=10de:20b5"))
+        };
+        Self { id: id.to_owned(), map: devices.iter().flat_map(on).collect(), live_migration_capable: false }
     }
 }
 

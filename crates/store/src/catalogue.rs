@@ -1,6 +1,8 @@
 //! What the operator offers: reading it, and bringing it up to the operator's file.
 
+use crate::rows::Columns as _;
 use crate::{Result, Store};
+use model::catalogue::Gpus;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
@@ -51,6 +53,8 @@ pub struct Size {
     pub available: bool,
     /// The slugs of the regions that offer it, in the operator's order.
     pub regions: Vec<String>,
+    /// The GPUs that come with it.
+    pub gpus: Option<Gpus>,
 }
 
 /// Every region, in the operator's order. One round trip; nothing of it belongs to a team.
@@ -73,7 +77,7 @@ pub async fn regions(store: &Store) -> Result<Vec<Region>> {
 pub async fn sizes(store: &Store) -> Result<Vec<Size>> {
     let rows = sqlx::query(
         "SELECT s.slug, s.vcpus, s.memory_mib, s.disk_gb, s.transfer_tb, s.price_monthly, s.price_hourly, s.description,
-                s.available,
+                s.available, s.gpu,
                 ARRAY(SELECT r.slug FROM regions r WHERE r.available AND (s.regions IS NULL OR r.slug = ANY (s.regions))
                       ORDER BY r.position, r.slug) AS regions
          FROM sizes s ORDER BY s.position, s.slug",
@@ -105,5 +109,6 @@ fn read_size(row: &PgRow) -> Result<Size> {
         description: row.try_get("description")?,
         available: row.try_get("available")?,
         regions: row.try_get("regions")?,
+        gpus: row.json_or_null("gpu")?,
     })
 }

@@ -4,6 +4,7 @@ use crate::rows::Columns as _;
 use crate::{Result, Store, Tx};
 use jiff::Timestamp;
 use model::ids::{HostId, RegionSlug, ServerId};
+use serde::Deserialize;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
@@ -25,6 +26,8 @@ pub struct Host {
     pub version: Option<String>,
     /// Its processors' architecture.
     pub architecture: Option<String>,
+    /// GPUs: what the provider calls the kind, and how many.
+    pub gpus: Vec<(String, i32)>,
 }
 
 /// Writes a region's hosts down. A host in maintenance stays there; one that is no longer listed is gone.
@@ -61,6 +64,28 @@ pub async fn record(tx: &mut Tx, region: &RegionSlug, hosts: &[Host]) -> Result<
     .bind(names)
     .execute(&mut **tx)
     .await?;
+    record_gpus(tx, region, hosts).await
+}
+
+/// GPUs that are no longer there are not sold again; those who have them keep them.
+async fn record_gpus(tx: &mut Tx, region: &RegionSlug, hosts: &[Host]) -> Result<()> {
+    let all = || hosts.iter().flat_map(|host| host.gpus.iter().map(move |(kind, count)| (&host.name, kind, *count)));
+    sqlx::query(
+        "WITH seen AS (
+             SELECT h.id, n.mapping, n.count FROM unnest($2::text[], $3::text[], $4::int[]) AS n (host, mapping, count)
+             JOIN hosts h ON h.region = $1 AND h.name = n.host
+         ), gone AS (
+             DELETE FROM host_gpus g USING hosts h WHERE h.id = g.host_id AND h.region = $1
+               AND NOT EXISTS (SELECT FROM seen WHERE seen.id = g.host_id AND seen.mapping = g.mapping))
+         INSERT INTO host_gpus AS g (host_id, mapping, count) SELECT id, mapping, count FROM seen ORDER BY id, mapping
+         ON CONFLICT (host_id, mapping) DO UPDATE SET count = excluded.count WHERE g.count <> excluded.count",
+    )
+    .bind(region.as_str())
+    .bind(all().map(|(host, ..)| host.as_str()).collect::<Vec<_>>())
+    .bind(all().map(|(_, kind, _)| kind.as_str()).collect::<Vec<_>>())
+    .bind(all().map(|(.., count)| count).collect::<Vec<_>>())
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
@@ -93,6 +118,17 @@ pub struct Amounts {
     pub disk_gb: i64,
 }
 
+/// GPUs of one kind on a host.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct HostGpus {
+    /// What the provider calls the kind.
+    pub mapping: String,
+    /// How many there are.
+    pub total: i64,
+    /// How many of them are reserved.
+    pub reserved: i64,
+}
+
 /// A host as an operator sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostDetail {
@@ -116,6 +152,8 @@ pub struct HostDetail {
     pub capacity: Amounts,
     /// What is reserved on it, by what stands there and by what is coming.
     pub reserved: Amounts,
+    /// Its GPUs, by kind.
+    pub gpus: Vec<HostGpus>,
     /// How many servers stand on it.
     pub servers: i64,
     /// When it last answered.
@@ -124,7 +162,12 @@ pub struct HostDetail {
 
 const SELECT: &str = "
     SELECT h.id, h.region, h.name, h.state, h.draining, h.tags, h.version, h.architecture, h.vcpus::bigint AS vcpus,
-           h.memory_mib, h.disk_gb, h.seen_at, r.servers, r.used_vcpus, r.used_memory, r.used_disk
+           h.memory_mib, h.disk_gb, h.seen_at,
+           (SELECT jsonb_agg(jsonb_build_object('mapping', g.mapping, 'total', g.count, 'reserved', (
+                SELECT coalesce(sum(a.gpu_count), 0) FROM reservations a
+                WHERE a.host_id = h.id AND a.gpu_mapping = g.mapping)) ORDER BY g.mapping)
+            FROM host_gpus g WHERE g.host_id = h.id) AS gpus,
+           r.servers, r.used_vcpus, r.used_memory, r.used_disk
     FROM hosts h CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE purpose = 'home') AS servers, coalesce(sum(vcpus), 0)::bigint AS used_vcpus,
                coalesce(sum(memory_mib), 0)::bigint AS used_memory, coalesce(sum(disk_gb), 0)::bigint AS used_disk
@@ -145,6 +188,7 @@ fn read(row: &PgRow) -> Result<HostDetail> {
         architecture: row.try_get("architecture")?,
         capacity: amounts("vcpus", "memory_mib", "disk_gb")?,
         reserved: amounts("used_vcpus", "used_memory", "used_disk")?,
+        gpus: row.json_or_null("gpus")?.unwrap_or_default(),
         servers: row.try_get("servers")?,
         seen_at: row.time_or_null("seen_at")?,
     })

@@ -3,6 +3,7 @@
 use crate::{Error, Result};
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,6 +19,7 @@ pub(crate) trait Columns {
     fn address_or_null(&self, column: &str) -> Result<Option<Ipv4Addr>>;
     fn range(&self, column: &str) -> Result<Ipv4Net>;
     fn range_or_null(&self, column: &str) -> Result<Option<Ipv4Net>>;
+    fn json_or_null<T: DeserializeOwned>(&self, column: &str) -> Result<Option<T>>;
 }
 
 fn corrupt(column: &str, value: &str) -> Error {
@@ -63,6 +65,13 @@ impl Columns for PgRow {
 
     fn address_or_null(&self, column: &str) -> Result<Option<Ipv4Addr>> {
         self.try_get::<Option<ipnet::IpNet>, _>(column)?.map(|net| v4(column, net.addr())).transpose()
+    }
+
+    fn json_or_null<T: DeserializeOwned>(&self, column: &str) -> Result<Option<T>> {
+        let value: Option<serde_json::Value> = self.try_get(column)?;
+        value
+            .map(|value| serde_json::from_value(value.clone()).map_err(|_| corrupt(column, &value.to_string())))
+            .transpose()
     }
 
     fn range(&self, column: &str) -> Result<Ipv4Net> {

@@ -17,7 +17,7 @@ pub use alert::{Alert, AlertList, AlertResponse};
 pub use guest::{
     AdoptedGuest, Adoption, AdoptionResponse, AdoptionState, Guest, GuestAdopt, GuestKind, GuestList, GuestPower,
 };
-pub use host::{Host, HostAmounts, HostDrain, HostList, HostResponse, HostState, HostUpdate};
+pub use host::{Host, HostAmounts, HostDrain, HostGpus, HostList, HostResponse, HostState, HostUpdate};
 pub use migration::{Migration, MigrationCreate, MigrationList, MigrationResponse, MigrationState};
 pub use offers::{OfferedBridge, OfferedHost, OfferedStorage, OfferedZone, Offers};
 pub use policy::{Heal, Healing, Overcommit, Placement, Preference};

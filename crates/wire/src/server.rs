@@ -6,7 +6,7 @@ use crate::image::Image;
 use crate::reference::{IdOrSlug, KeyReference};
 use crate::region::Region;
 use crate::server_backup::{BackupPolicy, BackupWindow};
-use crate::size::{DiskInfo, Size};
+use crate::size::{DiskInfo, GpuInfo, Size};
 use crate::strict::objects;
 use crate::time::WireTime;
 use crate::words;
@@ -64,6 +64,10 @@ pub struct Server {
     pub size: Size,
     /// The slug of `size`.
     pub size_slug: String,
+    /// Its GPUs; absent without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub gpu_info: Option<GpuInfo>,
     /// Its addresses.
     pub networks: Networks,
     /// Where it is.

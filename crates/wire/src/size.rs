@@ -31,6 +31,37 @@ pub struct Size {
     /// The disks behind `disk`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disk_info: Vec<DiskInfo>,
+    /// The GPUs that come with it; absent without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub gpu_info: Option<GpuInfo>,
+}
+
+/// The GPUs of a server or size.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct GpuInfo {
+    /// How many.
+    pub count: i64,
+    /// Their model: `nvidia_h100`.
+    pub model: String,
+    /// The memory that each of them has.
+    pub vram: GpuMemory,
+}
+
+/// A quantity with its unit.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct GpuMemory {
+    /// How much.
+    pub amount: i64,
+    /// Of what: `gib`.
+    pub unit: String,
+}
+
+impl GpuInfo {
+    /// So many GPUs of a model, with so many GiB of memory each.
+    pub fn new(count: i64, model: impl Into<String>, gib: i64) -> Self {
+        Self { count, model: model.into(), vram: GpuMemory { amount: gib, unit: "gib".to_owned() } }
+    }
 }
 
 /// One disk of a server or size.

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use cloud::host::Maintenance;
 use model::ids::HostId;
 use store::hosts::{Amounts, HostDetail};
-use wire::admin::{Host, HostAmounts, HostDrain, HostList, HostResponse, HostState, HostUpdate};
+use wire::admin::{Host, HostAmounts, HostDrain, HostGpus, HostList, HostResponse, HostState, HostUpdate};
 
 /// List the hosts
 #[utoipa::path(get, path = "/admin/v1/hosts", operation_id = "admin_hosts_list", tag = "Admin",
@@ -99,9 +99,14 @@ fn wire(host: HostDetail) -> Host {
         architecture: host.architecture,
         capacity: amounts(host.capacity),
         reserved: amounts(host.reserved),
+        gpus: host.gpus.into_iter().map(gpus).collect(),
         servers: host.servers,
         seen_at: host.seen_at.map(Into::into),
     }
+}
+
+fn gpus(of: store::hosts::HostGpus) -> HostGpus {
+    HostGpus { mapping: of.mapping, total: of.total, reserved: of.reserved }
 }
 
 fn amounts(amounts: Amounts) -> HostAmounts {

@@ -21,6 +21,8 @@ pub(super) struct Wish {
     bridge: Option<String>,
     /// The version of the software there, such as `9.0`.
     version: Option<String>,
+    /// The mappings whose devices servers may be given, separated by commas: `a100,l4`.
+    gpu_mappings: Option<String>,
 }
 
 /// Show how to prepare a provider
@@ -36,7 +38,10 @@ pub(super) async fn show(
     Id(provider): Id<String>,
     Query(asked): Query<Wish>,
 ) -> Result<Json<ProviderSetupResponse>> {
+    let mappings = asked.gpu_mappings.iter().flat_map(|list| list.split(','));
+    let mappings = mappings.map(|one| word("gpu_mappings", Some(one.to_owned())));
     let wish = SetupWish {
+        gpu_mappings: mappings.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect(),
         token_id: word("token_id", asked.token_id)?,
         storage: word("storage", asked.storage)?,
         file_storage: word("file_storage", asked.file_storage)?,

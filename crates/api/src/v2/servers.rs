@@ -11,7 +11,7 @@ use model::names::GroupName;
 use model::refusal::{Code, Refusal};
 use model::states::GroupPolicy;
 use serde::Deserialize;
-use store::servers::{Filter, Group, ImageChoice, KeyChoice};
+use store::servers::{Filter, Group, ImageChoice, KeyChoice, WithGpus};
 use utoipa::IntoParams;
 use wire::cloud::ServerGroup;
 use wire::envelope::ActionLinks;
@@ -29,7 +29,8 @@ pub(super) struct ListParameters {
     tag_name: Option<String>,
     /// Only those of this name.
     name: Option<String>,
-    /// `droplets` or `gpus`; there are no GPU servers.
+    /// `droplets`: those without GPUs, `gpus`: those with some, `all`: both. When absent, and no name or tag is given,
+    /// those without GPUs.
     #[serde(rename = "type")]
     kind: Option<String>,
 }
@@ -56,13 +57,16 @@ pub(super) async fn list(
     if asked.tag_name.is_some() && asked.name.is_some() {
         return Err(Refusal::field("tag_name", "A list is narrowed by name or by tag, not by both.").into());
     }
-    match asked.kind.as_deref() {
-        None | Some("droplets") => {}
-        Some("gpus") => return Ok(paging.answer(&api, Vec::new(), 0)),
-        Some(_) => return Err(Refusal::field("type", "It is either `droplets` or `gpus`.").into()),
-    }
+    let gpus = match asked.kind.as_deref() {
+        Some("droplets") => WithGpus::Never,
+        Some("gpus") => WithGpus::Only,
+        Some("all") => WithGpus::Whether,
+        Some(_) => return Err(Refusal::field("type", "It is `droplets`, `gpus` or `all`.").into()),
+        None if asked.name.is_some() || asked.tag_name.is_some() => WithGpus::Whether,
+        None => WithGpus::Never,
+    };
     let shapes = Shapes::of(&api).await?;
-    let filter = Filter { name: asked.name, tag: asked.tag_name };
+    let filter = Filter { name: asked.name, tag: asked.tag_name, gpus };
     let mut tx = api.store().tenant(caller.team).await?;
     let (servers, total) = store::servers::list(&mut tx, caller.team, &filter, paging.limit(), paging.offset()).await?;
     Ok(paging.answer(&api, servers.into_iter().map(|server| shapes.server(server)).collect(), total))

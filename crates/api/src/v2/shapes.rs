@@ -1,5 +1,6 @@
 //! Rows as clients see them: servers, actions, the copies of disks. Used by every handler that shows one.
 
+use super::sizes::gpu_info;
 use crate::Api;
 use crate::edge::Result;
 use model::ids::{ActionId, ImageId};
@@ -64,6 +65,7 @@ impl Shapes {
             available: known.is_some_and(|size| size.available),
             description: known.map(|size| size.description.clone()).unwrap_or_default(),
             disk_info: vec![DiskInfo::local(i64::from(server.disk_gb))],
+            gpu_info: server.gpus.as_ref().map(gpu_info),
         }
     }
 
@@ -87,6 +89,7 @@ impl Shapes {
             volume_ids: Vec::new(),
             size_slug: size.slug.clone(),
             size,
+            gpu_info: server.gpus.as_ref().map(gpu_info),
             networks: networks(&server),
             region: self.region(server.region.as_str()),
             // Its row names a VPC in any case; without an address of it, the server is not in it.

@@ -3,7 +3,8 @@
 use crate::Api;
 use crate::edge::{Authenticated, Json, PageParameters, Paging, Result};
 use axum::extract::State;
-use wire::size::{DiskInfo, DiskKind, DiskSize, Size, SizeList, price_from_micros};
+use model::catalogue::Gpus;
+use wire::size::{DiskInfo, DiskKind, DiskSize, GpuInfo, Size, SizeList, price_from_micros};
 
 fn wire(size: store::catalogue::Size) -> Size {
     let disk = i64::from(size.disk_gb);
@@ -19,7 +20,13 @@ fn wire(size: store::catalogue::Size) -> Size {
         available: size.available,
         description: size.description,
         disk_info: vec![DiskInfo { kind: DiskKind::Local, size: DiskSize { amount: disk, unit: "gib".to_owned() } }],
+        gpu_info: size.gpus.as_ref().map(gpu_info),
     }
+}
+
+/// GPUs as clients see them.
+pub(super) fn gpu_info(gpus: &Gpus) -> GpuInfo {
+    GpuInfo::new(i64::from(gpus.count), gpus.model(), i64::from(gpus.vram_gib))
 }
 
 /// List the sizes

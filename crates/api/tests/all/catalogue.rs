@@ -1,5 +1,6 @@
 use crate::service::Service;
-use model::catalogue::Catalogue;
+use crate::stage::Stage;
+use model::catalogue::{Catalogue, Gpus};
 use model::checksum::Checksum;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -46,6 +47,46 @@ async fn a_region_promises_no_private_networks_that_its_provider_does_not_have()
             .unwrap();
         assert_eq!(features().await, shown);
     }
+}
+
+#[tokio::test]
+async fn a_size_tells_its_gpus() {
+    let service = Service::start().await;
+    let mut catalogue = Catalogue::default_catalogue().unwrap();
+    let model = Some("nvidia_a100".to_owned());
+    catalogue.sizes[1].gpu = Some(Gpus { mapping: "a100".to_owned(), count: 2, model, vram_gib: 80 });
+    apply(service.database.store(), &catalogue).await.unwrap();
+    let sizes = service.get("/v2/sizes?per_page=200").await.expect(200);
+    let said = json!({ "count": 2, "model": "nvidia_a100", "vram": { "amount": 80, "unit": "gib" } });
+    assert_eq!((sizes.body["sizes"][0].get("gpu_info"), &sizes.body["sizes"][1]["gpu_info"]), (None, &said));
+    catalogue.sizes[1].gpu = None;
+    apply(service.database.store(), &catalogue).await.unwrap();
+    let sizes = service.get("/v2/sizes?per_page=200").await.expect(200);
+    assert_eq!(sizes.body["sizes"][1].get("gpu_info"), None);
+}
+
+/// As the specification has it: those with GPUs are listed where they are asked for.
+#[tokio::test]
+async fn servers_with_gpus_are_listed_where_they_are_asked_for() {
+    let stage = Stage::set().await;
+    let service = &stage.service;
+    let (plain, fast) = (stage.server(service.ours.team, "web").await, stage.server(service.ours.team, "fast").await);
+    let gpus = r#"'{"mapping": "a100", "count": 1, "vram_gib": 80}'"#;
+    stage.run(&format!("UPDATE servers SET gpu = {gpus} WHERE id = {fast}")).await;
+    let listed = async |query: &str| -> Vec<i64> {
+        let list = service.get(&format!("/v2/droplets{query}")).await.expect(200).body;
+        let servers = list["droplets"].as_array().unwrap();
+        assert_eq!(list["meta"]["total"], servers.len());
+        servers.iter().map(|server| server["id"].as_i64().unwrap()).collect()
+    };
+    let (plain, fast) = (i64::from(plain.0), i64::from(fast.0));
+    assert_eq!((listed("").await, listed("?type=droplets").await), (vec![plain], vec![plain]));
+    assert_eq!((listed("?type=gpus").await, listed("?type=all").await), (vec![fast], vec![plain, fast]));
+    assert_eq!(listed("?name=fast").await, [fast], "who names it wants it");
+    service.get("/v2/droplets?type=moon").await.refused(422, "gpus");
+    let one = service.get(&format!("/v2/droplets/{fast}")).await.expect(200).body;
+    let said = json!({ "count": 1, "model": "a100", "vram": { "amount": 80, "unit": "gib" } });
+    assert_eq!((&one["droplet"]["gpu_info"], &one["droplet"]["size"]["gpu_info"]), (&said, &said));
 }
 
 async fn everything(service: &Service) -> Vec<String> {

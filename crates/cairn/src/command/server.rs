@@ -106,7 +106,10 @@ async fn list(arguments: ListArguments, session: &Session) -> Result<()> {
     let ListArguments { tag, name } = arguments;
     // The API narrows by one of the two.
     let asked = if tag.is_some() { None } else { name.as_ref() };
-    let call = Call::get(&[&"v2", &"droplets"]).query_if("tag_name", tag.as_ref()).query_if("name", asked);
+    // Without either, those with GPUs are left out unless they are asked for.
+    let all = (tag.is_none() && asked.is_none()).then_some("all");
+    let call = Call::get(&[&"v2", &"droplets"]).query_if("type", all);
+    let call = call.query_if("tag_name", tag.as_ref()).query_if("name", asked);
     let mut servers = session.client.list::<Server>(&call, "droplets").await?;
     servers.retain(|server| name.as_ref().is_none_or(|name| server.value.name == *name));
     session.printer.many(&servers)

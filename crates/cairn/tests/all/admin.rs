@@ -30,7 +30,9 @@ fn host(state: &str, servers: i64) -> Value {
     json!({"id": HOST, "region": "lab", "name": "pve1", "state": state, "draining": false, "tags": ["nvme"],
         "version": "9.2.1", "architecture": "x86_64",
         "capacity": {"vcpus": 64, "memory_mib": 131072, "disk_gb": 2000},
-        "reserved": {"vcpus": 6, "memory_mib": 12288, "disk_gb": 240}, "servers": servers, "seen_at": AT})
+        "reserved": {"vcpus": 6, "memory_mib": 12288, "disk_gb": 240},
+        "gpus": [{"mapping": "a100", "total": 4, "reserved": 1}, {"mapping": "l4", "total": 2, "reserved": 0}],
+        "servers": servers, "seen_at": AT})
 }
 
 fn storage() -> Value {

@@ -6,7 +6,7 @@ use wire::error::{ErrorBody, ErrorCloud};
 use wire::image::Image;
 use wire::region::Region;
 use wire::server::{NetworkKind, NetworkV4, Networks, Server};
-use wire::size::{DiskInfo, Size, price_from_micros};
+use wire::size::{DiskInfo, GpuInfo, Size, price_from_micros};
 
 pub(crate) fn error(code: &str, message: &str) -> Value {
     to_value(ErrorBody {
@@ -53,6 +53,7 @@ pub(crate) fn size() -> Value {
         available: true,
         description: "Basic".into(),
         disk_info: vec![DiskInfo::local(20)],
+        gpu_info: Some(GpuInfo::new(2, "nvidia_a100", 80)),
     })
 }
 
@@ -136,6 +137,7 @@ pub(crate) fn server(id: i32, name: &str, status: &str) -> Value {
         volume_ids: vec![],
         size: serde_json::from_value(size()).unwrap(),
         size_slug: "small".into(),
+        gpu_info: None,
         networks: Networks {
             v4: vec![v4("10.0.0.2", NetworkKind::Private), v4("192.0.2.7", NetworkKind::Public)],
             v6: vec![],

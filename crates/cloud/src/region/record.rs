@@ -81,12 +81,19 @@ pub(crate) async fn record(
             online: host.online,
             version: host.version.clone(),
             architecture: host.architecture.clone(),
+            gpus: gpus(host),
         })
         .collect();
     store::hosts::record(tx, region, &hosts).await?;
     let said = serde_json::to_value(capabilities).unwrap_or_default();
     store::hosts::record_capabilities(tx, region, &said).await?;
     Ok(())
+}
+
+/// A host's GPUs. They are never sold twice, whatever the region's overcommit is.
+fn gpus(host: &provider::HostSeen) -> Vec<(String, i32)> {
+    let some = host.gpus.iter().filter(|gpus| gpus.count > 0);
+    some.map(|gpus| (gpus.mapping.clone(), i32::try_from(gpus.count).unwrap_or(i32::MAX))).collect()
 }
 
 /// A region could not be connected or looked at. Operators are told when it happens again and again.

@@ -208,6 +208,7 @@ fn fit(request: &CreateServers, ground: Ground) -> Result<Fit> {
     let vpc = fit_vpc(request, ground.vpc, &region)?;
     let capabilities: Capabilities = serde_json::from_value(region.capabilities.clone()).unwrap_or_default();
     super::containers::check_create(request, &image, &region.slug, capabilities)?;
+    super::gpus::check_create(request, &size, &image, &region.slug, capabilities)?;
     if request.high_availability && !capabilities.high_availability {
         let message = format!("Region `{}` offers no high availability. Leave it out.", region.slug);
         return Err(refuse(Code::Unsupported, "cloud.high_availability", &message).into());

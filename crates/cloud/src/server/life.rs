@@ -428,6 +428,9 @@ impl Step<Site> for Start {
         if work.adopted || site::succeeded(run.followed()) {
             return Ok(Outcome::done(())); // its power stays as it was found; whether it runs is the next step's to see
         }
+        if let Some(refusal) = super::gpus::taken(&work, run.followed()) {
+            return Ok(refusal);
+        }
         let claimed = claimed(cx, run).await?;
         if let Err(refusal) = ensure_networks(cx, &work, &claimed.0).await? {
             return Ok(refusal);
@@ -481,6 +484,9 @@ impl Step<Site> for Answer {
 
     async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
         let work = work(cx, run).await?;
+        if let Some(refusal) = super::gpus::taken(&work, run.followed()) {
+            return Ok(refusal);
+        }
         let guest = cx.placed_guest(&work)?;
         let wait = || Outcome::wait_for("the guest, which was started and is not seen running yet", STARTING);
         match cx.provider(&work.region)?.find_guest(&guest).await.map_err(site::fault)? {

@@ -8,6 +8,7 @@ pub mod create;
 pub mod destroy;
 mod drift;
 pub mod glance;
+pub(crate) mod gpus;
 pub mod group;
 pub mod life;
 pub mod migrate;

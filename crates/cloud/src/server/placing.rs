@@ -1,8 +1,9 @@
 //! What a server asks of a host, and what the hosts are to it: rows as `model::placement` looks at them.
 
-use model::catalogue::Placing;
+use model::catalogue::{Gpus, Placing};
 use model::placement::{
-    GroupWish, Host, HostState, Keep, Request, Resources, Sharing, Storage, StorageWish, Strictness, Word,
+    Gpu, GpuKind, GpuWish, GroupWish, Host, HostState, Keep, Request, Resources, Sharing, Storage, StorageWish,
+    Strictness, Word,
 };
 use model::states::{GroupPolicy, GuestKind};
 use store::servers::{Candidate, Work};
@@ -25,6 +26,11 @@ pub(super) fn wanted(work: &Work, candidates: &[Candidate]) -> Result<Request, F
                 GroupPolicy::SoftAntiAffinity => Strictness::Soft,
             },
         }),
+        gpu: work.gpus.as_ref().map(|gpus| GpuWish {
+            model: Some(gpus.mapping.as_str().into()),
+            vram_mib: vram(gpus),
+            count: gpus.count,
+        }),
         preference,
         headroom,
         weights,
@@ -46,7 +52,20 @@ fn storage_wish(work: &Work, candidates: &[Candidate]) -> Option<StorageWish> {
 /// The hosts as placement looks at them.
 pub(super) fn hosts(work: &Work, candidates: &[Candidate]) -> Vec<Host> {
     let group: Option<Word> = work.group.as_ref().map(|group| group.name.as_str().into());
-    candidates.iter().map(|candidate| host(candidate, group.as_ref())).collect()
+    let gpus = work.gpus.as_ref();
+    candidates.iter().map(|candidate| Host { gpus: free(candidate, gpus), ..host(candidate, group.as_ref()) }).collect()
+}
+
+/// The GPUs of the kind that the server gets; of others nothing is known, because nothing is asked.
+fn free(candidate: &Candidate, gpus: Option<&Gpus>) -> Vec<Gpu> {
+    let kind = |gpus: &Gpus| GpuKind { vram_mib: vram(gpus), model: gpus.mapping.as_str().into() };
+    let free = |free: i64| u32::try_from(free).unwrap_or(u32::MAX);
+    gpus.zip(candidate.free_gpus).map(|(gpus, count)| Gpu { kind: kind(gpus), free: free(count) }).into_iter().collect()
+}
+
+/// MiB of each.
+fn vram(gpus: &Gpus) -> i64 {
+    i64::from(gpus.vram_gib) << 10
 }
 
 fn host(candidate: &Candidate, group: Option<&Word>) -> Host {

@@ -94,6 +94,9 @@ pub(crate) async fn ensure_running(cx: &Site, run: &mut Run<Site>, work: &Work) 
         store::servers::set_wanted_power(tx, work.id, Power::On).await?;
         return Ok(Outcome::done(()));
     }
+    if let Some(refusal) = super::gpus::taken(work, run.followed()) {
+        return Ok(refusal);
+    }
     let addresses = {
         let mut connection = cx.store.connection().await?;
         store::addresses::of(&mut connection, &[work.id]).await?

@@ -2,9 +2,10 @@
 //! the host has to agree.
 
 use super::power::subject;
-use super::{observe, power};
+use super::{gpus, observe, power};
 use crate::site::{self, Site};
 use async_trait::async_trait;
+use model::catalogue::Gpus;
 use model::ids::{ServerId, SizeSlug};
 use model::refusal::Code;
 use provider::{GuestPower, Resources};
@@ -31,6 +32,9 @@ pub struct ResizeInput {
     pub disk_gb: u32,
     /// Millionths an hour.
     pub price_hourly: i64,
+    /// Its GPUs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpus: Option<Gpus>,
 }
 
 impl Recorded for ResizeInput {
@@ -42,6 +46,7 @@ impl Recorded for ResizeInput {
             memory_mib: 4096,
             disk_gb: 80,
             price_hourly: 35_710,
+            gpus: Some(Gpus { mapping: "a100".to_owned(), count: 1, model: None, vram_gib: 80 }),
         }
     }
 }
@@ -62,8 +67,14 @@ fn whole(value: u32) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }
 
-fn growth(vcpus: u32, memory_mib: u32, disk_gb: u32) -> Growth {
-    Growth { vcpus: whole(vcpus), memory_mib: whole(memory_mib), disk_gb: whole(disk_gb) }
+fn growth(resources: Resources, gpus: Option<&Gpus>) -> Growth {
+    let Resources { vcpus, memory_mib, disk_gb } = resources;
+    Growth { vcpus: whole(vcpus), memory_mib: whole(memory_mib), disk_gb: whole(disk_gb), gpus: gpus.cloned() }
+}
+
+/// What was asked for.
+fn wanted(input: &ResizeInput) -> Resources {
+    Resources { vcpus: input.vcpus, memory_mib: input.memory_mib, disk_gb: input.disk_gb }
 }
 
 /// Checks that the host has room for what is reserved now.
@@ -82,16 +93,16 @@ impl Step<Site> for MakeRoom {
         if store::servers::confirm(run.tx().await?, work.id, host).await? {
             return Ok(Outcome::done(()));
         }
-        Ok(Outcome::refuse(
-            Code::NoCapacity.as_str(),
-            "The server's host has no room for this size. Try a smaller one, or make a snapshot and order a new server from it.",
-        ))
+        let lacks = if run.input::<Resize>()?.gpus.is_some() { "not the room or the free GPUs" } else { "no room" };
+        let advice = "Try a smaller one, or make a snapshot and order a new server from it.";
+        let message = format!("The server's host has {lacks} for this size. {advice}");
+        Ok(Outcome::refuse(Code::NoCapacity.as_str(), message))
     }
 
     async fn unmake(&self, cx: &Site, run: &mut Run<Site>, _memo: Option<()>) -> Result<Outcome<()>, Fault> {
         let work = subject(cx, run).await?;
-        let has = growth(work.vcpus, work.memory_mib, work.disk_gb);
-        store::servers::reserve_growth(run.tx().await?, work.id, has).await?;
+        let has = growth(site::resources(&work), work.gpus.as_ref());
+        store::servers::reserve_growth(run.tx().await?, work.id, &has).await?;
         Ok(Outcome::done(()))
     }
 }
@@ -107,12 +118,13 @@ impl Step<Site> for ResizeGuest {
     async fn make(&self, cx: &Site, run: &mut Run<Site>) -> Result<Outcome<()>, Fault> {
         let work = subject(cx, run).await?;
         let input = run.input::<Resize>()?;
-        let wanted = Resources { vcpus: input.vcpus, memory_mib: input.memory_mib, disk_gb: input.disk_gb };
+        let wanted = wanted(&input);
         let seen = match power::look(cx, &work).await? {
             Ok(seen) => seen,
             Err(answer) => return Ok(answer),
         };
-        if seen.resources == wanted {
+        // What GPUs it has is not seen: where they change, they are given once more than they have to be.
+        if seen.resources == wanted && input.gpus == work.gpus {
             return Ok(Outcome::done(()));
         }
         if seen.power == GuestPower::Running {
@@ -122,8 +134,15 @@ impl Step<Site> for ResizeGuest {
             ));
         }
         let guest = cx.placed_guest(&work)?;
-        let answer = cx.provider(&work.region)?.resize_guest(&guest, &wanted).await;
+        let provider = cx.provider(&work.region)?;
         let sentence = "The provider would not change the server's size. Ask your operator to look at the log.";
+        if input.gpus != work.gpus {
+            let answer = provider.give_gpus(&guest, gpus::devices(input.gpus.as_ref()).as_ref()).await;
+            if let Err(refusal) = site::settle(answer, Code::ProviderRefused, sentence)? {
+                return Ok(refusal);
+            }
+        }
+        let answer = provider.resize_guest(&guest, &wanted).await;
         Ok(match site::settle(answer, Code::ProviderRefused, sentence)? {
             Ok(begun) => site::follow(begun, ()),
             Err(refusal) => refusal,
@@ -137,11 +156,15 @@ impl Step<Site> for ResizeGuest {
             Ok(seen) if seen.power == GuestPower::Stopped => seen,
             _ => return Ok(Outcome::done(())),
         };
+        let guest = cx.placed_guest(&work)?;
+        if run.input::<Resize>()?.gpus != work.gpus {
+            let before = gpus::devices(work.gpus.as_ref());
+            cx.provider(&work.region)?.give_gpus(&guest, before.as_ref()).await.map_err(site::fault)?;
+        }
         let before = Resources { disk_gb: seen.resources.disk_gb, ..site::resources(&work) };
         if seen.resources == before {
             return Ok(Outcome::done(()));
         }
-        let guest = cx.placed_guest(&work)?;
         Ok(site::follow(cx.provider(&work.region)?.resize_guest(&guest, &before).await.map_err(site::fault)?, ()))
     }
 }
@@ -160,8 +183,8 @@ impl Step<Site> for RecordSize {
         let seen = power::look::<()>(cx, &work).await?.ok();
         let urn = super::urn(work.id);
         let tx = run.tx().await?;
-        let has = growth(input.vcpus, input.memory_mib, input.disk_gb);
-        store::servers::set_resources(tx, work.id, &input.size, has).await?;
+        let has = growth(wanted(&input), input.gpus.as_ref());
+        store::servers::set_resources(tx, work.id, &input.size, &has).await?;
         store::usage::close(tx, &urn, "server").await?;
         store::usage::open(tx, work.team, &urn, "server", input.size.as_str(), input.price_hourly).await?;
         if let Some(seen) = seen {

@@ -11,11 +11,12 @@ use super::resize::{Resize, ResizeInput};
 use super::snapshot::{Snapshot, SnapshotInput};
 use crate::record::record;
 use crate::{Caller, Error, Result};
-use model::ids::{ImageId, ServerId};
+use model::ids::{ImageId, RegionSlug, ServerId};
 use model::names::{ImageName, ServerName};
 use model::quota::{self, Amounts, Ask};
 use model::refusal::{Code, Refusal};
 use model::states::{ImageKind, Power};
+use provider::Capabilities;
 use serde_json::{Value, json};
 use store::actions::{Action, NewAction, ResourceType};
 use store::images::NewCopy;
@@ -207,13 +208,22 @@ impl Plan<'_> {
             );
             return Err(Refusal::new(Code::DiskTooSmall, message).at("size").into());
         }
+        let capabilities = match &size.gpus {
+            Some(_) => capabilities(tx, &server.region).await?,
+            None => Capabilities::default(),
+        };
+        let gpus = super::gpus::check_resize(server, &size, capabilities)?;
         let disk_gb = if grow_disk { size.disk_gb } else { server.disk_gb };
         let quota = store::quota::lock(tx).await?;
         let has = amounts(server.vcpus, server.memory_mib, server.disk_gb);
         let ask: Ask = Amounts::growth(has, amounts(size.vcpus, size.memory_mib, disk_gb));
         quota::admit(&quota.limits, &quota.used, &ask)?;
-        let held =
-            Growth { vcpus: size.vcpus.max(server.vcpus), memory_mib: size.memory_mib.max(server.memory_mib), disk_gb };
+        let held = Growth {
+            vcpus: size.vcpus.max(server.vcpus),
+            memory_mib: size.memory_mib.max(server.memory_mib),
+            disk_gb,
+            gpus,
+        };
         let whole = |value: i32| u32::try_from(value).unwrap_or(0);
         let input = ResizeInput {
             server: server.id,
@@ -222,9 +232,10 @@ impl Plan<'_> {
             memory_mib: whole(size.memory_mib),
             disk_gb: whole(disk_gb),
             price_hourly: size.price_hourly,
+            gpus: size.gpus,
         };
         let action = self.begin::<Resize>(tx, wish, &input).await?;
-        store::servers::reserve_growth(tx, server.id, held).await?;
+        store::servers::reserve_growth(tx, server.id, &held).await?;
         Ok(action)
     }
 
@@ -270,6 +281,11 @@ impl Plan<'_> {
         let input = ArrangeInput { server: self.server.id, policy: policy.cloned() };
         self.begin::<Arrange>(tx, wish, &input).await
     }
+}
+
+/// What a region's provider can do.
+async fn capabilities(tx: &mut Tx, region: &RegionSlug) -> Result<Capabilities> {
+    Ok(serde_json::from_value(store::servers::capabilities(tx, region).await?).unwrap_or_default())
 }
 
 /// Writes a copy of a server's disk down as pending, within the quota.

@@ -3,9 +3,9 @@
 
 use async_trait::async_trait;
 use provider::{
-    Begun, Capabilities, Fault, Finding, Guest, GuestKind, GuestPower, GuestRef, GuestSpec, HostSeen, ImageRef,
-    ImageSeen, ImageSource, Inventory, Mark, Movable, Move, NetworkRef, NetworkSpec, PowerWish, Provider, Reached,
-    Resources, Result, Seed, Severity, Sighting, StorageSeen, Stranger, TaskRef, TaskState,
+    Begun, Capabilities, Fault, Finding, Gpus, GpusSeen, Guest, GuestKind, GuestPower, GuestRef, GuestSpec, HostSeen,
+    ImageRef, ImageSeen, ImageSource, Inventory, Mark, Movable, Move, NetworkRef, NetworkSpec, PowerWish, Provider,
+    Reached, Resources, Result, Seed, Severity, Sighting, StorageSeen, Stranger, TaskRef, TaskState,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -45,6 +45,12 @@ pub(crate) struct State {
     pub(crate) lose_image: bool,
     /// They are gone, until somebody fetches them.
     pub(crate) image_lost: bool,
+    /// GPUs by host.
+    pub(crate) gpus: Vec<(String, GpusSeen)>,
+    /// What the guests were given of them, by number.
+    pub(crate) given: BTreeMap<String, Gpus>,
+    /// A stranger has them: guests that were given some do not start.
+    pub(crate) gpus_taken: bool,
     pub(crate) live_moves: usize,
     pub(crate) deleted: Vec<String>,
     moves: BTreeMap<String, (String, String)>,
@@ -91,6 +97,7 @@ impl Provider for Crowd {
             private_networks: true,
             migration: true,
             containers: true,
+            gpus: true,
             guest_numbers: self.state().numbers,
             ..Capabilities::default()
         }
@@ -148,6 +155,9 @@ impl Provider for Crowd {
             return Err(Fault::transient("there is no template"));
         }
         state.guests.entry(guest.name.clone()).or_insert(sighting);
+        if let Some(gpus) = &spec.gpus {
+            state.given.insert(guest.name.clone(), gpus.clone());
+        }
         Ok(Begun::Done)
     }
 
@@ -156,11 +166,24 @@ impl Provider for Crowd {
             PowerWish::On | PowerWish::Reboot | PowerWish::Reset => GuestPower::Running,
             PowerWish::Off | PowerWish::Shutdown => GuestPower::Stopped,
         };
+        let lacks = |state: &State| state.gpus_taken && state.given.contains_key(&guest.name);
+        if power == GuestPower::Running && lacks(&self.state()) {
+            return Ok(Begun::Task(TaskRef("start".to_owned())));
+        }
         self.seen(guest, |found| found.power = power)
     }
 
     async fn resize_guest(&self, guest: &GuestRef, resources: &Resources) -> Result<Begun> {
         self.seen(guest, |found| found.resources = *resources)
+    }
+
+    async fn give_gpus(&self, guest: &GuestRef, gpus: Option<&Gpus>) -> Result<()> {
+        let mut state = self.state();
+        match gpus {
+            Some(gpus) => state.given.insert(guest.name.clone(), gpus.clone()),
+            None => state.given.remove(&guest.name),
+        };
+        Ok(())
     }
 
     async fn reseed_guest(&self, _guest: &GuestRef, _seed: &Seed) -> Result<()> {
@@ -191,6 +214,7 @@ impl Provider for Crowd {
     async fn delete_guest(&self, guest: &GuestRef) -> Result<Begun> {
         let mut state = self.state();
         state.guests.remove(&guest.name);
+        state.given.remove(&guest.name);
         state.deleted.push(guest.name.clone());
         Ok(Begun::Done)
     }
@@ -207,6 +231,9 @@ impl Provider for Crowd {
         let mut state = self.state();
         if state.hold_moves {
             return Ok(TaskState::Running { progress: Some(0.5) });
+        }
+        if task.0 == "start" {
+            return Ok(TaskState::Failed(Fault::full("could not find a free device for 'hostpci0'")));
         }
         let Some((guest, to)) = state.moves.remove(&task.0) else { return Ok(TaskState::Vanished) };
         if let Some(found) = state.guests.get_mut(&guest) {
@@ -232,6 +259,7 @@ impl Provider for Crowd {
             online: !state.offline.iter().any(|offline| offline == name),
             version: Some("9.2".to_owned()),
             architecture: Some("x86_64".to_owned()),
+            gpus: state.gpus.iter().filter(|(host, _)| host == name).map(|(_, gpus)| gpus.clone()).collect(),
         };
         let shown = |sighting: &&Sighting| !state.offline.contains(&sighting.guest.host);
         Ok(Inventory {

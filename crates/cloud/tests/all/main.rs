@@ -5,6 +5,7 @@ mod adoption;
 mod create;
 mod crowd;
 mod drift;
+mod gpus;
 mod group;
 mod healing;
 mod lives;

@@ -33,6 +33,7 @@ calls! {
     DeleteHaResource DELETE "/cluster/ha/resources/{sid}" (sid: String) {
         purge "purge" 901: Option<bool>;
     }
+    GetPciMappings GET "/cluster/mapping/pci" () {}
     GetZones GET "/cluster/sdn/zones" () {}
     GetVnets GET "/cluster/sdn/vnets" () {
         pending "pending" 804: Option<bool>;
@@ -140,8 +141,10 @@ calls! {
         delete "delete" 804: Option<String>;
         description "description" 804: Option<String>;
         digest "digest" 804: Option<String>;
+        hostpci "hostpci" 804: Indexed;
         ide "ide" 804: Indexed;
         ipconfig "ipconfig" 804: Indexed;
+        machine "machine" 804: Option<String>;
         memory "memory" 804: Option<String>;
         name "name" 804: Option<String>;
         nameserver "nameserver" 804: Option<String>;
@@ -260,6 +263,7 @@ pub const CALLS: &[(&str, &str)] = &[
     ("POST", "/cluster/ha/resources"),
     ("PUT", "/cluster/ha/resources/{sid}"),
     ("DELETE", "/cluster/ha/resources/{sid}"),
+    ("GET", "/cluster/mapping/pci"),
     ("GET", "/cluster/sdn/zones"),
     ("GET", "/cluster/sdn/vnets"),
     ("POST", "/cluster/sdn/vnets"),

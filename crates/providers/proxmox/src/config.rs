@@ -2,7 +2,7 @@
 
 use model::ids::{ImageId, InstallationId};
 use provider::{Fault, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The configuration of one region: one Proxmox VE cluster (or one node on its own).
@@ -44,6 +44,8 @@ pub struct Config {
     pub cpu_model: Option<String>,
     /// Guests may be put under high availability. The cluster asks for `Sys.Console` on `/` for that.
     pub high_availability: bool,
+    /// The PCI mappings whose devices are GPUs that guests may be given. The token needs `Mapping.Use` on each.
+    pub gpu_mappings: BTreeSet<String>,
     /// How long a task that the cluster does not know may be unknown before it counts as vanished: its log is written a
     /// moment after its name was answered.
     pub task_grace: Duration,
@@ -135,6 +137,7 @@ impl Config {
             templates: BTreeMap::new(),
             cpu_model: None,
             high_availability: false,
+            gpu_mappings: BTreeSet::new(),
             task_grace: Duration::from_secs(10),
         }
     }
@@ -156,6 +159,11 @@ impl Config {
                     "numbers of {what}: {first}–{last} is no range within 100–999999999"
                 )));
             }
+        }
+        if let Some(id) = self.gpu_mappings.iter().find(|id| !model::catalogue::is_mapping(id)) {
+            return Err(Fault::refused(format!(
+                "gpu_mappings: {id:?} is no id of a mapping: a letter, then letters, digits, `-` and `_`"
+            )));
         }
         let ((first, last), (low, high)) = (self.guest_numbers, self.template_numbers);
         if first <= high && low <= last {
@@ -186,6 +194,7 @@ mod tests {
         assert!(Config { token_id: "root@pam".into(), ..config() }.check().is_err());
         assert!(Config { guest_numbers: (90_000, 95_000), ..config() }.check().is_err());
         assert!(Config { guest_numbers: (99, 200), ..config() }.check().is_err());
+        assert!(Config { gpu_mappings: ["a 100".to_owned()].into(), ..config() }.check().is_err());
     }
 
     #[test]

@@ -50,14 +50,14 @@ impl Region {
         Ok(begun(self.transport.begin(&call).await?))
     }
 
-    /// Takes out of a copy what was the guest's own: addresses, keys, network cards, seeds.
+    /// Takes out of a copy what was the guest's own: addresses, keys, network cards, GPUs, seeds.
     async fn strip(&self, image: &ImageRef, copy: &There) -> Result<()> {
         let there = self.again(copy).await?;
         let owned = |stem: &str| {
             let keys = hardware::numbered(&there.config, stem);
             keys.into_iter().map(|(index, _)| format!("{stem}{index}")).collect::<Vec<_>>()
         };
-        let mut keys = [owned("net"), owned("ipconfig"), owned("unused")].concat();
+        let mut keys = [owned("net"), owned("ipconfig"), owned("unused"), owned("hostpci")].concat();
         for key in ["sshkeys", "ciuser", "cipassword", "nameserver"] {
             if there.config.get(key).is_some() {
                 keys.push(key.to_owned());

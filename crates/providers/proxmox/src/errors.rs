@@ -86,6 +86,10 @@ const TEXTS: &[(&[&str], Said)] = &[
     (&["insufficient free space"], Said::Full),
     (&["not enough free"], Said::Full),
     (&["cannot allocate memory"], Said::Full),
+    (&["could not find a free device"], Said::Full),
+    (&["pci device", "already in use by vmid"], Said::Full),
+    (&["pci device", "reserved for use by vmid"], Said::Full),
+    (&["pci device mapping not found"], Said::Full),
     (&["got timeout"], Said::Busy),
     (&["got lock request timeout"], Said::Busy),
     (&["locked command timed out"], Said::Busy),
@@ -266,6 +270,10 @@ mod tests {
             ("clone failed: unable to create image: No space left on device", FaultKind::Full),
             ("download failed: Connecting to 127.0.0.1:1... failed: Connection refused.", FaultKind::Transient),
             ("checksum mismatch: got 'a' != expect 'b'", FaultKind::Refused),
+            ("could not find a free device for 'hostpci0'", FaultKind::Full),
+            ("PCI device '0000:01:00.0' already in use by VMID '103'", FaultKind::Full),
+            ("PCI device '0000:01:00.0' is currently reserved for use by VMID '103'", FaultKind::Full),
+            ("PCI device mapping not found for 'a100'", FaultKind::Full),
             ("base volume 'x:base-9-disk-0' is still in use by linked cloned", FaultKind::Transient),
         ];
         for (exit, kind) in samples {

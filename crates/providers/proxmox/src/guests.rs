@@ -5,6 +5,7 @@ use crate::call::{Call, Kind};
 use crate::calls::{PostClone, PostContainer, PostMachineMigrate, PutContainerConfig, PutMachineConfig, PutResize};
 use crate::cluster::Cluster;
 use crate::errors::Said;
+use crate::gpus;
 use crate::hardware;
 use crate::images::Template;
 use crate::looks::Look;
@@ -243,6 +244,12 @@ impl Region {
         let kept = spec.interfaces.len();
         let superfluous = hardware::numbered(&there.config, "net").into_iter().filter(|(index, _)| *index >= kept);
         let superfluous: Vec<String> = superfluous.map(|(index, _)| format!("net{index}")).collect();
+        // A GPU wants PCI Express. The disk has seen no other machine yet, unless its template says which one.
+        let machine = gpus::machine(&there);
+        let express = spec.gpus.is_some() && machine.is_empty() && there.config.text("arch").is_none();
+        let machine = if express { "q35".to_owned() } else { machine };
+        let devices = self.gpu_change(&there, spec.gpus.as_ref(), &machine)?;
+        let superfluous = [superfluous, devices.delete].concat();
         let boot = hardware::boot_disk(&there.config).map_or_else(|| "scsi0".to_owned(), |disk| disk.key);
         let change = PutMachineConfig {
             node: there.place.node.clone(),
@@ -253,6 +260,8 @@ impl Region {
             cpu: self.config.cpu_model.clone(),
             delete: Some(superfluous.join(",")).filter(|list| !list.is_empty()),
             description: Some(note.written_into(&there.description())),
+            hostpci: devices.hostpci,
+            machine: Some(machine).filter(|_| express),
             memory: Some(spec.resources.memory_mib.to_string()),
             name: Some(hardware::dns_name(&spec.title)),
             net: hardware::cards(&self.config, &spec.interfaces)?,

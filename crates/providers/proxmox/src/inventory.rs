@@ -4,6 +4,7 @@
 use crate::call::Kind;
 use crate::calls::{GetClusterStatus, GetNodeVersion};
 use crate::cluster::{Cluster, GuestRow, HostRow};
+use crate::gpus;
 use crate::mark;
 use crate::preflight::is_error;
 use crate::quorum::quorate;
@@ -33,10 +34,12 @@ impl Region {
         let cluster = self.cluster().await?;
         let status = self.transport.ask(&GetClusterStatus {}).await?;
         let mut inventory = Inventory { storages: self.storages(&cluster), ..Inventory::default() };
+        let devices = self.devices().await?;
         for host in &cluster.hosts {
             let online = host.online && is_member(&status, &host.name);
             let version = if online { self.host_version(&host.name).await } else { None };
-            inventory.hosts.push(self.host(host, &cluster, online, version));
+            let gpus = gpus::seen(&devices, &host.name);
+            inventory.hosts.push(HostSeen { gpus, ..self.host(host, &cluster, online, version) });
         }
         inventory.troubles.extend((!quorate(&status)).then(|| NO_QUORUM.to_owned()));
         let storages = self.check_storages(&cluster).into_iter().filter(is_error);
@@ -111,6 +114,7 @@ impl Region {
             online,
             version,
             architecture: Some(host.architecture.clone().unwrap_or_else(|| "x86_64".to_owned())),
+            gpus: Vec::new(),
         }
     }
 

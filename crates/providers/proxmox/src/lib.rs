@@ -16,6 +16,7 @@ mod copies;
 mod disc;
 mod errors;
 mod firewall;
+mod gpus;
 mod guests;
 mod hardware;
 mod images;
@@ -45,9 +46,9 @@ pub use privileges::pveum_script;
 
 use async_trait::async_trait;
 use provider::{
-    Begun, Capabilities, ConsoleKind, ConsoleStream, Fault, Finding, Guest, GuestRef, GuestSpec, ImageRef, ImageSeen,
-    ImageSource, Inventory, Movable, Move, NetworkRef, NetworkSpec, PowerWish, Provider, Resources, Result, Seed,
-    TaskRef, TaskState,
+    Begun, Capabilities, ConsoleKind, ConsoleStream, Fault, Finding, Gpus, Guest, GuestRef, GuestSpec, ImageRef,
+    ImageSeen, ImageSource, Inventory, Movable, Move, NetworkRef, NetworkSpec, PowerWish, Provider, Resources, Result,
+    Seed, TaskRef, TaskState,
 };
 use region::Region;
 use std::sync::Arc;
@@ -110,6 +111,10 @@ impl Provider for Proxmox {
 
     async fn resize_guest(&self, guest: &GuestRef, resources: &Resources) -> Result<Begun> {
         self.region.resize_guest(guest, resources).await
+    }
+
+    async fn give_gpus(&self, guest: &GuestRef, gpus: Option<&Gpus>) -> Result<()> {
+        self.region.give_gpus(guest, gpus).await
     }
 
     async fn reseed_guest(&self, guest: &GuestRef, seed: &Seed) -> Result<()> {

@@ -20,7 +20,10 @@ impl Region {
             movable.hindrances.push(format!("It is locked ({lock}): something is being done to it."));
         }
         let answer = self.preconditions(&there.place, None).await?;
-        let resources = names(answer.get("local_resources"));
+        let mapped = names(answer.get("mapped-resources"));
+        movable.hindrances.extend(held_devices(&answer, &mapped));
+        let mut resources = names(answer.get("local_resources"));
+        resources.retain(|resource| !mapped.contains(resource));
         if !resources.is_empty() {
             movable.hindrances.push(format!("It uses devices of its host: {}.", resources.join(", ")));
         }
@@ -98,6 +101,23 @@ impl Region {
 /// States in which high availability is moving a guest.
 const MOVING: [&str; 4] = ["migrate", "relocate", "fence", "recovery"];
 
+/// Devices by mappings are exchanged for those of the other host, as a rule only where the guest does not run.
+fn held_devices(answer: &Value, mapped: &[String]) -> Option<String> {
+    let info = answer.get("mapped-resource-info");
+    let moves = |key: &String| info.and_then(|info| info.get(key)).is_some_and(|one| one.flag("live-migration"));
+    let held: Vec<&String> = mapped.iter().filter(|key| !moves(key)).collect();
+    if held.is_empty() || !answer.flag("running") {
+        return None;
+    }
+    let name = |key: &&String| info.and_then(|info| info.get(key.as_str())?.text("name"));
+    let named = held.iter().map(|key| name(key).map_or_else(|| (*key).clone(), |name| format!("{key} ({name})")));
+    let devices = named.collect::<Vec<_>>().join(", ");
+    Some(format!(
+        "It runs and has devices of its host that cannot be moved with it: {devices}. Once it is powered off, it can be moved to \
+         a host that has such devices."
+    ))
+}
+
 fn names(list: Option<&Value>) -> Vec<String> {
     list.map_or(&[][..], Lenient::rows).iter().filter_map(plain).collect()
 }
@@ -125,6 +145,22 @@ fn sentence(why: &Value) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn devices_hold_a_guest_only_while_it_runs() {
+        let mut answer = json!({"running": 1, "mapped-resource-info": {
+            "hostpci0": {"name": "a100"}, "hostpci1": {"name": "vgpu", "live-migration": 1}}});
+        let mapped = ["hostpci0".to_owned(), "hostpci1".to_owned()];
+        let said = held_devices(&answer, &mapped).unwrap();
+        assert!(said.contains("hostpci0 (a100).") && !said.contains("hostpci1"), "{said}");
+        assert!(
+            held_devices(&json!({"running": 1}), &mapped).unwrap().contains("hostpci0, hostpci1."),
+            "8.4 says less"
+        );
+        answer["running"] = json!(0);
+        assert_eq!(held_devices(&answer, &mapped), None);
+        assert_eq!(held_devices(&json!({"running": 1}), &[]), None);
+    }
 
     #[test]
     fn why_a_host_cannot_take_a_guest_is_a_sentence() {

@@ -40,6 +40,7 @@ impl Region {
             ("pool", self.check_pool().await),
             ("hosts", self.check_cluster().await),
             ("private networks", self.check_zone().await),
+            ("GPUs", self.check_mappings().await),
         ];
         for (subject, looked) in looks {
             let fallen = |one: Finding| if is_error(&one) { Finding { severity, ..one } } else { one };
@@ -319,7 +320,7 @@ fn finding(severity: Severity, subject: &str, sentence: String) -> Finding {
     Finding { severity, subject: subject.to_owned(), sentence }
 }
 
-fn fine(subject: &str, sentence: String) -> Finding {
+pub(crate) fn fine(subject: &str, sentence: String) -> Finding {
     finding(Severity::Fine, subject, sentence)
 }
 
@@ -327,7 +328,7 @@ fn warning(subject: &str, sentence: String) -> Finding {
     finding(Severity::Warning, subject, sentence)
 }
 
-fn error(subject: &str, sentence: String) -> Finding {
+pub(crate) fn error(subject: &str, sentence: String) -> Finding {
     finding(Severity::Error, subject, sentence)
 }
 

@@ -52,6 +52,9 @@ pub(crate) fn needed(version: Version, config: &Config) -> BTreeMap<String, BTre
         add(format!("/sdn/zones/{zone}"), &["SDN.Use", "SDN.Audit", "SDN.Allocate"]);
         add("/sdn".to_owned(), &["SDN.Allocate", "SDN.Audit"]);
     }
+    for mapping in &config.gpu_mappings {
+        add(format!("/mapping/pci/{mapping}"), &["Mapping.Use"]);
+    }
     needed
 }
 

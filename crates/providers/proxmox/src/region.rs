@@ -173,6 +173,7 @@ impl Region {
             containers: true,
             high_availability: self.config.high_availability,
             console: true,
+            gpus: !self.config.gpu_mappings.is_empty(),
             guest_numbers: Some(self.config.guest_numbers),
         }
     }

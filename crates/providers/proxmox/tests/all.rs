@@ -13,6 +13,9 @@ mod faults;
 #[path = "all/gotchas.rs"]
 mod gotchas;
 #[cfg(test)]
+#[path = "all/gpus.rs"]
+mod gpus;
+#[cfg(test)]
 #[path = "all/images.rs"]
 mod images;
 #[cfg(test)]

@@ -34,6 +34,7 @@ impl Region {
             online: true,
             version: None,
             architecture: Some(std::env::consts::ARCH.to_owned()),
+            gpus: Vec::new(),
         };
         let guests = self.guests()?;
         let ours: HashSet<String> = guests.iter().map(|(_, record)| machine_id(&record.mark).to_string()).collect();

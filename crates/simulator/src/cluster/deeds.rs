@@ -126,7 +126,9 @@ impl Cluster {
                     guest.node = target;
                     guest.power = Power::Stopped;
                 }
-                cluster.start_guest(vmid);
+                if cluster.choose_devices(vmid).is_ok() {
+                    cluster.start_guest(vmid);
+                }
             }
         });
     }

@@ -85,6 +85,8 @@ pub(crate) struct Guest {
     pub(crate) asks_for_nesting: bool,
     /// What its cloud-init drive says.
     pub(crate) seeded: BTreeMap<String, String>,
+    /// Paths of the PCI devices of its node that it got at its last start.
+    pub(crate) devices: Vec<String>,
     changed: Time,
     shown: Option<Shown>,
 }
@@ -103,6 +105,7 @@ impl Guest {
             pool: None,
             asks_for_nesting: false,
             seeded: BTreeMap::new(),
+            devices: Vec::new(),
             changed: now,
             shown: None,
         }
@@ -184,6 +187,9 @@ impl Cluster {
     pub(super) fn settle_guests(&mut self, scenario: &Scenario) -> Result<(), String> {
         for spec in &scenario.guests {
             self.settle(spec)?;
+            if spec.running {
+                self.choose_devices(spec.vmid)?;
+            }
         }
         Ok(())
     }

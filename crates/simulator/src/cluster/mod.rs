@@ -2,12 +2,14 @@
 
 mod config;
 mod deeds;
+mod devices;
 mod flocks;
 mod guests;
 mod storages;
 mod tasks;
 
 pub(crate) use config::{Config, Drive, Snapshot, is_drive_key, parse_size, pretty_size};
+pub(crate) use devices::Mapping;
 pub(crate) use flocks::{Flocks, Hold};
 pub(crate) use guests::{Guest, Kind, Power};
 pub(crate) use storages::{Storage, Volume};
@@ -60,6 +62,7 @@ pub(crate) struct Cluster {
     pub(crate) storages: BTreeMap<String, Storage>,
     pub(crate) guests: BTreeMap<u32, Guest>,
     pub(crate) pools: BTreeMap<String, Pool>,
+    pub(crate) mappings: BTreeMap<String, Mapping>,
     pub(crate) access: Access,
     pub(crate) tasks: Tasks,
     pub(crate) flocks: Flocks,
@@ -137,6 +140,7 @@ impl Cluster {
             storages: BTreeMap::new(),
             guests: BTreeMap::new(),
             pools: scenario.pools.iter().map(|name| (name.clone(), Pool::default())).collect(),
+            mappings: scenario.mappings.iter().map(|spec| (spec.id.clone(), Mapping::of(spec))).collect(),
             access: Access::new(scenario, secret)?,
             tasks: Tasks::default(),
             flocks: Flocks::default(),

@@ -101,6 +101,9 @@ fn plan(call: &Call<'_>) -> Served<Plan> {
         call.need(&format!("/vms/{newid}"), "VM.Allocate")?;
     }
     let source = call.guest()?;
+    for name in source.wanted_devices().into_iter().filter_map(|(_, name, _)| name) {
+        call.need(&format!("/mapping/pci/{name}"), "Mapping.Use")?;
+    }
     call.unlocked()?;
     if call.cluster.guests.get(&newid).is_some_and(|other| other.node == call.node) {
         return Err(Refusal::die(format!(

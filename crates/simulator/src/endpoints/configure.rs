@@ -300,6 +300,9 @@ pub(super) fn permitted<'a>(call: &Call<'_>, keys: impl Iterator<Item = &'a str>
         {
             return Err(Refusal::die(format!("only root can set '{key}' config for non-mapped devices")));
         }
+        if kind == Kind::Qemu && key.starts_with("hostpci") {
+            mapped(call, key)?;
+        }
         let features = call.text(key);
         if kind == Kind::Lxc
             && key == "features"
@@ -312,6 +315,21 @@ pub(super) fn permitted<'a>(call: &Call<'_>, keys: impl Iterator<Item = &'a str>
             ));
         }
         allowed(privileges(kind, key, call.text(key)))?;
+    }
+    Ok(())
+}
+
+/// Whether the caller may use the mappings that an entry names which is set, and one which is taken away.
+fn mapped(call: &Call<'_>, key: &str) -> Served<()> {
+    let before = call.guest().ok().and_then(|guest| guest.config.get(key)).map(Drive::parse);
+    let set = call.parameters.get(key).map(Drive::parse);
+    for entry in before.into_iter().chain(set) {
+        if let Some(name) = entry.option("mapping") {
+            call.need(&format!("/mapping/pci/{name}"), "Mapping.Use")?;
+        }
+        if entry.option("romfile").is_some() && !call.caller.is_root() {
+            return Err(Refusal::die(format!("only root can set 'romfile' config for '{key}'")));
+        }
     }
     Ok(())
 }

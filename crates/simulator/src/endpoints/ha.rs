@@ -244,6 +244,7 @@ fn rounds(cluster: &mut Cluster, vmid: u32) {
             ("started", false) => Work::new(if qemu { "qmstart" } else { "vzstart" }, vmid, node).then(
                 Duration::from_millis(pace.start),
                 move |cluster, _| {
+                    cluster.choose_devices(vmid)?;
                     cluster.start_guest(vmid);
                     Ok(())
                 },

@@ -38,11 +38,16 @@ fn preconditions(call: &mut Call<'_>) -> Served<Reply> {
     let mut refused = Map::new();
     for (number, node) in cluster.nodes.iter().enumerate().filter(|(number, node)| *number != guest.node && node.online)
     {
-        let absent = unavailable(cluster, guest, number);
-        if absent.is_empty() {
+        let reasons = [
+            ("unavailable_storages", unavailable(cluster, guest, number)),
+            ("unavailable-resources", cluster.missing_devices(guest, number)),
+        ];
+        let reasons = reasons.into_iter().filter(|(_, absent)| !absent.is_empty());
+        let reasons: Map<String, Value> = reasons.map(|(what, absent)| (what.to_owned(), json!(absent))).collect();
+        if reasons.is_empty() {
             allowed.push(json!(node.name));
         } else {
-            refused.insert(node.name.clone(), json!({ "unavailable_storages": absent }));
+            refused.insert(node.name.clone(), Value::Object(reasons));
         }
     }
     let disks: Vec<Value> = local_disks(cluster, guest)
@@ -58,9 +63,19 @@ fn preconditions(call: &mut Call<'_>) -> Served<Reply> {
         json!({ "running": u8::from(guest.runs()), "allowed_nodes": allowed, "not_allowed_nodes": refused });
     if guest.kind == Kind::Qemu {
         shown["local_disks"] = json!(disks);
-        shown["local_resources"] = json!([]);
-        shown["mapped-resources"] = json!([]);
-        shown["mapped-resource-info"] = json!({});
+        let devices = guest.wanted_devices();
+        let immovable = cluster.immovable_devices(guest);
+        let mapped = devices.iter().filter_map(|(key, name, _)| name.as_ref().map(|name| (key, name)));
+        let info = |(key, name): (&String, &String)| {
+            let mut info = json!({ "name": name });
+            if !immovable.contains(&format!("{key}:{name}")) {
+                info["live-migration"] = json!(1);
+            }
+            (key.clone(), info)
+        };
+        shown["local_resources"] = json!(devices.iter().map(|(key, ..)| key).collect::<Vec<_>>());
+        shown["mapped-resources"] = json!(mapped.clone().map(|(key, _)| key).collect::<Vec<_>>());
+        shown["mapped-resource-info"] = Value::Object(mapped.map(info).collect());
         shown["has-dbus-vmstate"] = json!(0);
         shown["dependent-ha-resources"] = json!([]);
     }
@@ -177,12 +192,35 @@ fn prepare(cluster: &mut Cluster, plan: &Move) -> Result<(), String> {
     if let (None, Some(storage)) = (&plan.storage, absent.first()) {
         return Err(format!("storage '{storage}' is not available on node '{}'", cluster.node_name(plan.to)));
     }
+    devices_move(cluster, guest, plan)?;
     cluster.change_or_fail(plan.vmid)?.config.set("lock", "migrate");
+    Ok(())
+}
+
+/// Devices by mappings can be left behind for those of another node, as a rule only by a guest that does not run.
+fn devices_move(cluster: &Cluster, guest: &Guest, plan: &Move) -> Result<(), String> {
+    let devices = guest.wanted_devices();
+    let raw: Vec<&str> = devices.iter().filter(|(_, name, _)| name.is_none()).map(|(key, ..)| key.as_str()).collect();
+    if !raw.is_empty() {
+        return Err(format!("can't migrate VM which uses local devices: {}", raw.join(", ")));
+    }
+    let missing = cluster.missing_devices(guest, plan.to);
+    if !missing.is_empty() {
+        let node = cluster.node_name(plan.to);
+        return Err(format!("can't migrate to '{node}': missing mapped devices {}", missing.join(", ")));
+    }
+    let immovable = cluster.immovable_devices(guest);
+    if guest.runs() && !immovable.is_empty() {
+        let devices = immovable.join(", ");
+        return Err(format!("can't live migrate running VM which uses following mapped devices: {devices}"));
+    }
     Ok(())
 }
 
 /// The config's file is renamed: from now on the guest is there.
 fn finish(cluster: &mut Cluster, plan: &Move) -> Result<(), String> {
+    let runs = cluster.guests.get(&plan.vmid).is_some_and(Guest::runs);
+    let devices = if runs { cluster.free_devices(plan.vmid, plan.to)? } else { Vec::new() };
     if let Some(storage) = &plan.storage {
         let guest = cluster.change_or_fail(plan.vmid)?.clone();
         for (key, mut drive) in local_disks(cluster, &guest) {
@@ -198,6 +236,7 @@ fn finish(cluster: &mut Cluster, plan: &Move) -> Result<(), String> {
     let now = cluster.now;
     let guest = cluster.change_or_fail(plan.vmid)?;
     guest.config.entries.remove("lock");
+    guest.devices = devices;
     if guest.kind == Kind::Lxc && guest.runs() {
         guest.since = now;
     }

@@ -11,6 +11,7 @@ mod disks;
 mod firewall;
 mod guests;
 mod ha;
+mod mappings;
 mod migrate;
 mod pools;
 mod power;
@@ -81,6 +82,7 @@ const FAMILIES: &[&[Endpoint]] = &[
     firewall::ENDPOINTS,
     guests::ENDPOINTS,
     ha::ENDPOINTS,
+    mappings::ENDPOINTS,
     migrate::ENDPOINTS,
     pools::ENDPOINTS,
     power::ENDPOINTS,

@@ -158,6 +158,7 @@ pub(super) fn run(cluster: &mut Cluster, vmid: u32, task: TaskId) -> Result<(), 
     if cluster.guests.get(&vmid).is_some_and(|guest| guest.asks_for_nesting) {
         cluster.warn(task, "Systemd 257 detected. You may need to enable nesting.");
     }
+    cluster.choose_devices(vmid)?;
     if let Some(guest) = cluster.change(vmid) {
         guest.config.entries.remove("lock");
     }

@@ -119,6 +119,7 @@ fn rollback(call: &mut Call<'_>) -> Served<Reply> {
             guest.config.entries = snapshot.entries.clone();
             guest.config.set("parent", &name);
             if saved {
+                cluster.choose_devices(vmid)?;
                 cluster.start_guest(vmid);
             }
             Ok(())
@@ -128,6 +129,7 @@ fn rollback(call: &mut Call<'_>) -> Served<Reply> {
         work = work.then(start, move |cluster, _| {
             if !cluster.guests.get(&vmid).is_some_and(Guest::runs) {
                 power::startable(cluster, vmid)?;
+                cluster.choose_devices(vmid)?;
                 cluster.start_guest(vmid);
             }
             Ok(())

@@ -112,6 +112,13 @@ struct Branch {
     methods: HashMap<String, usize>,
 }
 
+/// Compiles the pattern of a parameter, of its properties and of its items.
+fn compile(spec: &mut Spec) {
+    spec.expression = spec.pattern.as_deref().and_then(formats::expression);
+    spec.properties.iter_mut().flat_map(BTreeMap::values_mut).for_each(compile);
+    spec.items.as_deref_mut().into_iter().for_each(compile);
+}
+
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
     // BUG: a committed file that does not parse yields a table without routes, which every test notices.
     let mut table: Table = serde_json::from_str(include_str!("../../data/schema.json")).unwrap_or_else(|_| Table {
@@ -120,10 +127,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
         root: Branch::default(),
     });
     for spec in &mut table.specs {
-        spec.expression = spec.pattern.as_deref().and_then(formats::expression);
-        for inner in spec.properties.iter_mut().flat_map(BTreeMap::values_mut) {
-            inner.expression = inner.pattern.as_deref().and_then(formats::expression);
-        }
+        compile(spec);
     }
     for (number, route) in table.routes.iter_mut().enumerate() {
         route.number = number;

@@ -8,6 +8,7 @@ mod digest;
 mod exchanges;
 mod life;
 mod lists;
+mod mappings;
 mod recordings;
 mod scale;
 mod script;

@@ -147,10 +147,11 @@ async fn put_size(tx: &mut Tx, position: i32, size: &Size) -> Result<()> {
         size.regions.as_ref().map(|regions| regions.iter().map(|region| region.as_str()).collect());
     sqlx::query(
         "INSERT INTO sizes (slug, vcpus, memory_mib, disk_gb, transfer_tb, price_monthly, price_hourly, description,
-                            available, position, regions)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                            available, position, regions, gpu)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
          ON CONFLICT (slug) DO UPDATE SET vcpus = $2, memory_mib = $3, disk_gb = $4, transfer_tb = $5,
-             price_monthly = $6, price_hourly = $7, description = $8, available = $9, position = $10, regions = $11",
+             price_monthly = $6, price_hourly = $7, description = $8, available = $9, position = $10, regions = $11,
+             gpu = $12",
     )
     .bind(size.slug.as_str())
     .bind(i32::try_from(size.vcpus).map_err(|_| too_large("vcpus"))?)
@@ -163,6 +164,7 @@ async fn put_size(tx: &mut Tx, position: i32, size: &Size) -> Result<()> {
     .bind(size.available)
     .bind(position)
     .bind(regions)
+    .bind(size.gpu.as_ref().map(sqlx::types::Json))
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -91,7 +91,8 @@ pub async fn draw_id(tx: &mut Tx) -> Result<ServerId> {
     Ok(ServerId(sqlx::query_scalar("SELECT nextval('servers_id_seq')::int").fetch_one(&mut **tx).await?))
 }
 
-/// The size that a guest of these amounts is billed as: the one named, or the smallest of the region that holds it.
+/// The size that a guest of these amounts is billed as: the one named, or the smallest of the region that holds it. None
+/// with GPUs: which devices it has is not taken over.
 pub async fn fitting_size(
     tx: &mut Tx,
     region: &RegionSlug,
@@ -102,7 +103,7 @@ pub async fn fitting_size(
         "SELECT slug FROM sizes
          WHERE CASE WHEN $2::text IS NULL THEN available AND vcpus >= $3 AND memory_mib >= $4 AND disk_gb >= $5
                     ELSE slug = $2 END
-           AND (regions IS NULL OR $1 = ANY (regions))
+           AND (regions IS NULL OR $1 = ANY (regions)) AND gpu IS NULL
          ORDER BY price_hourly, vcpus, memory_mib, slug LIMIT 1",
     )
     .bind(region.as_str())

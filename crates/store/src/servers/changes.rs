@@ -1,6 +1,7 @@
 //! Changes of a server's own row: wishes by requests, facts by the workflows that carried a wish out.
 
 use crate::{Result, Tx};
+use model::catalogue::Gpus;
 use model::ids::{ImageId, RegionSlug, ServerId, SizeSlug, TeamId, WorkflowId};
 use model::states::Power;
 use sqlx::Row as _;
@@ -127,7 +128,7 @@ pub async fn set_backups(
 }
 
 /// What a server holds while it changes its size: the larger of both, so that neither outcome exceeds anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Growth {
     /// vCPUs.
     pub vcpus: i32,
@@ -135,32 +136,54 @@ pub struct Growth {
     pub memory_mib: i32,
     /// GB.
     pub disk_gb: i32,
+    /// GPUs; what it has and what it gets are of one kind.
+    pub gpus: Option<Gpus>,
+}
+
+impl Growth {
+    /// The kind of the GPUs and how many, as reservations have them.
+    fn devices(&self) -> Result<(Option<&str>, Option<i32>)> {
+        let Some(gpus) = &self.gpus else { return Ok((None, None)) };
+        let count = i32::try_from(gpus.count).map_err(|_| crate::Error::Corrupt(format!("{} GPUs", gpus.count)))?;
+        Ok((Some(&gpus.mapping), Some(count)))
+    }
 }
 
 /// Reserves this much (or gives the difference back).
-pub async fn reserve_growth(tx: &mut Tx, server: ServerId, growth: Growth) -> Result<()> {
-    sqlx::query("UPDATE reservations SET vcpus = $2, memory_mib = $3, disk_gb = $4 WHERE server_id = $1")
-        .bind(server.0)
-        .bind(growth.vcpus)
-        .bind(growth.memory_mib)
-        .bind(growth.disk_gb)
-        .execute(&mut **tx)
-        .await?;
+pub async fn reserve_growth(tx: &mut Tx, server: ServerId, growth: &Growth) -> Result<()> {
+    let (mapping, count) = growth.devices()?;
+    sqlx::query(
+        "UPDATE reservations SET vcpus = $2, memory_mib = $3, disk_gb = $4, gpu_mapping = $5, gpu_count = $6
+         WHERE server_id = $1",
+    )
+    .bind(server.0)
+    .bind(growth.vcpus)
+    .bind(growth.memory_mib)
+    .bind(growth.disk_gb)
+    .bind(mapping)
+    .bind(count)
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
 /// The server has this size now.
-pub async fn set_resources(tx: &mut Tx, server: ServerId, size: &SizeSlug, has: Growth) -> Result<()> {
+pub async fn set_resources(tx: &mut Tx, server: ServerId, size: &SizeSlug, has: &Growth) -> Result<()> {
+    let (mapping, count) = has.devices()?;
     sqlx::query(
         "WITH held AS (
-             UPDATE reservations SET vcpus = $3, memory_mib = $4, disk_gb = $5 WHERE server_id = $1)
-         UPDATE servers SET size = $2, vcpus = $3, memory_mib = $4, disk_gb = $5 WHERE id = $1",
+             UPDATE reservations SET vcpus = $3, memory_mib = $4, disk_gb = $5, gpu_mapping = $6, gpu_count = $7
+             WHERE server_id = $1)
+         UPDATE servers SET size = $2, vcpus = $3, memory_mib = $4, disk_gb = $5, gpu = $8 WHERE id = $1",
     )
     .bind(server.0)
     .bind(size.as_str())
     .bind(has.vcpus)
     .bind(has.memory_mib)
     .bind(has.disk_gb)
+    .bind(mapping)
+    .bind(count)
+    .bind(has.gpus.as_ref().map(sqlx::types::Json))
     .execute(&mut **tx)
     .await?;
     Ok(())

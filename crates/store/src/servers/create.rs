@@ -4,6 +4,7 @@ use super::read::{Group, Server, columns, joined, read};
 use crate::rows::Columns as _;
 use crate::{Result, Tx};
 use ipnet::Ipv4Net;
+use model::catalogue::Gpus;
 use model::ids::{ImageId, RegionSlug, ServerId, SizeSlug, SshKeyId, TeamId, VpcId};
 use model::states::{GroupPolicy, GuestKind, ImageKind, ImageStatus};
 use sqlx::Row as _;
@@ -118,6 +119,8 @@ pub struct Size {
     pub disk_gb: i32,
     /// Millionths an hour.
     pub price_hourly: i64,
+    /// The GPUs that come with it.
+    pub gpus: Option<Gpus>,
 }
 
 /// The image part of [`Ground`].
@@ -185,7 +188,7 @@ pub async fn ground(tx: &mut Tx, choice: &GroundChoice<'_>) -> Result<Ground> {
 const GROUND: &str = "
     SELECT r.slug AS region, r.available AS region_available, r.vpc_range, r.capabilities,
            (SELECT p.id FROM address_pools p WHERE p.region = r.slug AND p.vpc_id IS NULL ORDER BY p.name LIMIT 1) AS public_pool,
-           z.slug AS size, z.available AS size_available, z.regions AS size_regions, z.vcpus, z.memory_mib, z.disk_gb, z.price_hourly,
+           z.slug AS size, z.available AS size_available, z.regions AS size_regions, z.vcpus, z.memory_mib, z.disk_gb, z.price_hourly, z.gpu,
            i.id AS image, i.kind AS image_kind, i.guest, i.status AS image_status, i.regions AS image_regions, i.min_disk_gb,
            v.id AS vpc, v.region AS vpc_region, (SELECT p.id FROM address_pools p WHERE p.vpc_id = v.id) AS vpc_pool,
            k.ids AS key_ids, k.fingerprints, k.lines,
@@ -220,7 +223,7 @@ fn region(row: &PgRow) -> Result<Option<Region>> {
 /// One size of the catalogue, by slug.
 pub async fn size(tx: &mut Tx, slug: &str) -> Result<Option<Size>> {
     let row = sqlx::query(
-        "SELECT slug AS size, available AS size_available, regions AS size_regions, vcpus, memory_mib, disk_gb, price_hourly
+        "SELECT slug AS size, available AS size_available, regions AS size_regions, vcpus, memory_mib, disk_gb, price_hourly, gpu
          FROM sizes WHERE slug = $1",
     )
     .bind(slug)
@@ -239,6 +242,7 @@ fn read_size(row: &PgRow) -> Result<Option<Size>> {
         memory_mib: row.try_get("memory_mib")?,
         disk_gb: row.try_get("disk_gb")?,
         price_hourly: row.try_get("price_hourly")?,
+        gpus: row.json_or_null("gpu")?,
     }))
 }
 
@@ -382,6 +386,7 @@ pub async fn insert(tx: &mut Tx, new: &NewServers<'_>) -> Result<Vec<(Server, i3
         .bind(new.group.map(|group| group.name.as_str()))
         .bind(new.group.map(|group| group.policy.as_str()))
         .bind(new.high_availability)
+        .bind(new.size.gpus.as_ref().map(sqlx::types::Json))
         .fetch_all(&mut **tx)
         .await?;
     rows.iter().map(|row| Ok((read(row)?, row.try_get("action")?))).collect()
@@ -402,12 +407,13 @@ const INSERT: &str = concat!(
     ), server AS (
         INSERT INTO servers (id, team_id, name, region, size, image_id, vpc_id, vcpus, memory_mib, disk_gb, public_keys,
                              user_data, backups, backup_policy, ipv6, monitoring, public_networking, workflow_id,
-                             group_name, group_policy, high_availability)
+                             group_name, group_policy, high_availability, gpu)
         SELECT id, $1, name, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, workflow_id,
-               $27, $28, $29 FROM new
+               $27, $28, $29, $30 FROM new
         RETURNING *
     ), reserved AS (
-        INSERT INTO reservations (server_id, team_id, vcpus, memory_mib, disk_gb) SELECT id, $1, $9, $10, $11 FROM new
+        INSERT INTO reservations (server_id, team_id, vcpus, memory_mib, disk_gb, gpu_mapping, gpu_count)
+        SELECT id, $1, $9, $10, $11, $30 ->> 'mapping', ($30 ->> 'count')::int FROM new
     ), tag AS (
         INSERT INTO tags (team_id, name) SELECT $1, unnest($19::text[]) ON CONFLICT DO NOTHING
     ), tagging AS (

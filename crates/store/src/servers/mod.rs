@@ -32,7 +32,8 @@ pub use place::{
     unplace,
 };
 pub use read::{
-    Filter, Group, ImageOf, Server, Work, by_ids, capabilities, get, list, neighbor_groups, neighbors, on_region, work,
+    Filter, Group, ImageOf, Server, WithGpus, Work, by_ids, capabilities, get, list, neighbor_groups, neighbors,
+    on_region, work,
 };
 pub use seen::{Seen, answered, next_generation, record};
 pub use watch::{Watched, elsewhere, living, touch_seen, was_out_of_reach, watched};

@@ -29,6 +29,8 @@ pub struct Candidate {
     pub storage: Option<GuestStorage>,
     /// Other members of the server's group that it carries, or is to carry.
     pub company: i64,
+    /// GPUs of the kind that the server gets and that no other server has; `None`: it gets none, or there are none.
+    pub free_gpus: Option<i64>,
 }
 
 /// The storage of guests' disks, as one host reaches it.
@@ -59,7 +61,12 @@ pub async fn candidates(tx: &mut Tx, region: &RegionSlug, server: ServerId) -> R
                 CASE WHEN s.group_name IS NULL THEN 0 ELSE (
                     SELECT count(DISTINCT m.id) FROM servers m JOIN reservations a ON a.server_id = m.id AND a.host_id = h.id
                     WHERE m.team_id = s.team_id AND m.group_name = s.group_name AND m.id <> s.id AND m.deleted_at IS NULL)
-                END AS company
+                END AS company,
+                CASE WHEN s.gpu IS NOT NULL THEN (
+                    SELECT greatest(g.count - (SELECT coalesce(sum(a.gpu_count), 0) FROM reservations a
+                                               WHERE a.host_id = h.id AND a.gpu_mapping = g.mapping AND a.server_id <> $2), 0)::bigint
+                    FROM host_gpus g WHERE g.host_id = h.id AND g.mapping = s.gpu ->> 'mapping')
+                END AS free_gpus
          FROM hosts h LEFT JOIN servers s ON s.id = $2
          LEFT JOIN LATERAL (
              SELECT t.name, t.technique, t.content, t.host IS NULL AS shared FROM storages t
@@ -88,6 +95,7 @@ pub async fn candidates(tx: &mut Tx, region: &RegionSlug, server: ServerId) -> R
                 servers: row.try_get("servers")?,
                 storage: storage(row)?,
                 company: row.try_get("company")?,
+                free_gpus: row.try_get("free_gpus")?,
             })
         })
         .collect()

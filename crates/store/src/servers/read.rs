@@ -4,6 +4,7 @@ use crate::rows::Columns as _;
 use crate::{Result, Tx};
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
+use model::catalogue::Gpus;
 use model::ids::{HostId, ImageId, RegionSlug, ServerId, SizeSlug, TeamId, VpcId, WorkflowId};
 use model::names::GroupName;
 use model::states::{GroupPolicy, GuestKind, ImageKind, ImageStatus, Power};
@@ -88,6 +89,8 @@ pub struct Server {
     pub group: Option<Group>,
     /// The provider keeps it available.
     pub high_availability: bool,
+    /// Its GPUs, fixed when the size was chosen.
+    pub gpus: Option<Gpus>,
     /// IPv6 was asked for.
     pub ipv6: bool,
     /// Monitoring was asked for.
@@ -119,7 +122,7 @@ macro_rules! columns {
     () => {
         "s.id, s.name, s.region, s.size, s.vcpus, s.memory_mib, s.disk_gb, s.vpc_id, s.backups, s.backup_policy,
            s.backups_served_at,
-           s.group_name, s.group_policy, s.high_availability, s.ipv6, s.monitoring, s.answered_at IS NOT NULL AS answered,
+           s.group_name, s.group_policy, s.high_availability, s.gpu, s.ipv6, s.monitoring, s.answered_at IS NOT NULL AS answered,
            s.seen_power, s.seen_ssh_host, s.seen_ssh_port, s.workflow_id, s.incarnation, s.created_at,
            i.id AS image_id, i.name AS image_name, i.slug AS image_slug, i.distribution, i.kind AS image_kind, i.guest,
            i.status AS image_status, i.team_id IS NULL AS image_public, i.regions AS image_regions, i.min_disk_gb,
@@ -213,6 +216,7 @@ pub(super) fn read(row: &PgRow) -> Result<Server> {
         backups_served: row.time("backups_served_at")?,
         group: group(row)?,
         high_availability: row.try_get("high_availability")?,
+        gpus: row.json_or_null("gpu")?,
         ipv6: row.try_get("ipv6")?,
         monitoring: row.try_get("monitoring")?,
         answered: row.try_get("answered")?,
@@ -249,22 +253,43 @@ pub struct Filter {
     pub name: Option<String>,
     /// Having this tag.
     pub tag: Option<String>,
+    /// With GPUs or without.
+    pub gpus: WithGpus,
+}
+
+/// Whether a list shows servers with GPUs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WithGpus {
+    /// All servers.
+    #[default]
+    Whether,
+    /// Those alone.
+    Only,
+    /// All others.
+    Never,
 }
 
 /// One page in the order of creation, and the count of all that match.
 pub async fn list(tx: &mut Tx, team: TeamId, filter: &Filter, limit: i64, offset: i64) -> Result<(Vec<Server>, i64)> {
     const MATCH: &str = " AND ($2::text IS NULL OR lower(s.name) = lower($2))
         AND ($3::text IS NULL OR EXISTS (SELECT 1 FROM tagged t WHERE t.team_id = s.team_id AND t.tag = $3
-             AND t.resource_type = 'droplet' AND t.resource_id = s.id::text))";
+             AND t.resource_type = 'droplet' AND t.resource_id = s.id::text))
+        AND ($4::bool IS NULL OR $4 = (s.gpu IS NOT NULL))";
+    let gpus = match filter.gpus {
+        WithGpus::Whether => None,
+        WithGpus::Only => Some(true),
+        WithGpus::Never => Some(false),
+    };
     // The page is cut before the joins, so that a deep page costs an index walk and not a join of what it skips.
     let statement = format!(
         "{SELECT} AND s.id IN (SELECT s.id FROM servers s WHERE s.team_id = $1 AND s.deleted_at IS NULL
-         AND s.destroy_requested_at IS NULL {MATCH} ORDER BY s.id LIMIT $4 OFFSET $5) ORDER BY s.id"
+         AND s.destroy_requested_at IS NULL {MATCH} ORDER BY s.id LIMIT $5 OFFSET $6) ORDER BY s.id"
     );
     let rows = sqlx::query(AssertSqlSafe(statement))
         .bind(team.0)
         .bind(&filter.name)
         .bind(&filter.tag)
+        .bind(gpus)
         .bind(limit)
         .bind(offset)
         .fetch_all(&mut **tx)
@@ -277,6 +302,7 @@ pub async fn list(tx: &mut Tx, team: TeamId, filter: &Filter, limit: i64, offset
         .bind(team.0)
         .bind(&filter.name)
         .bind(&filter.tag)
+        .bind(gpus)
         .fetch_one(&mut **tx)
         .await?;
     Ok((rows.iter().map(read).collect::<Result<_>>()?, total))
@@ -349,6 +375,8 @@ pub struct Work {
     pub group: Option<Group>,
     /// The provider keeps it available.
     pub high_availability: bool,
+    /// Its GPUs.
+    pub gpus: Option<Gpus>,
     /// The region's `model::catalogue::Placing` as stored, where it has one.
     pub placing: Option<serde_json::Value>,
     /// Power as wanted.
@@ -371,7 +399,7 @@ const WORK: &str = "
     SELECT s.id, s.team_id, s.name, s.region, s.size, s.vcpus, s.memory_mib, s.disk_gb, s.image_id, s.vpc_id,
            s.public_keys, s.incarnation, s.user_data, s.host_id, h.name AS host_name, s.wanted_power, s.seen_power,
            s.answered_at IS NOT NULL AS answered, s.destroy_requested_at IS NOT NULL AS leaving, s.workflow_id,
-           s.group_name, s.group_policy, s.high_availability,
+           s.group_name, s.group_policy, s.high_availability, s.gpu,
            s.adopted, r.settings -> 'placement' AS placing, (SELECT n.number FROM guest_numbers n WHERE n.server_id = s.id AND n.freed_at IS NULL) AS guest_number,
            i.source, i.guest, i.default_user,
            ARRAY(SELECT host(x) FROM unnest(r.resolvers) AS x) AS resolvers, z.price_hourly
@@ -411,6 +439,7 @@ fn read_work(row: &PgRow) -> Result<Work> {
         adopted: row.try_get("adopted")?,
         group: group(row)?,
         high_availability: row.try_get("high_availability")?,
+        gpus: row.json_or_null("gpu")?,
         placing: row.try_get("placing")?,
         wanted_power: row.word("wanted_power")?,
         seen_power: row.word_or_null("seen_power")?,

@@ -56,11 +56,27 @@ pub struct Host {
     pub capacity: HostAmounts,
     /// What is reserved of that.
     pub reserved: HostAmounts,
+    /// Its GPUs, by kind. They are never sold twice.
+    #[serde(default)]
+    #[schema(required)]
+    pub gpus: Vec<HostGpus>,
     /// Servers that stand on it.
     pub servers: i64,
     /// When its provider last spoke of it; `null`: never.
     #[schema(required)]
     pub seen_at: Option<WireTime>,
+}
+
+/// GPUs of one kind on a host.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = AdminHostGpus)]
+pub struct HostGpus {
+    /// What the provider calls the kind: at Proxmox VE, the id of a PCI mapping.
+    pub mapping: String,
+    /// How many there are.
+    pub total: i64,
+    /// How many of them are reserved.
+    pub reserved: i64,
 }
 
 /// How much of everything.

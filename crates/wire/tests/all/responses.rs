@@ -47,6 +47,7 @@ fn size() -> Size {
         available: true,
         description: "Basic".into(),
         disk_info: vec![DiskInfo::local(20)],
+        gpu_info: None,
     }
 }
 
@@ -89,6 +90,7 @@ fn server() -> Server {
         volume_ids: vec![],
         size: size(),
         size_slug: "small".into(),
+        gpu_info: None,
         networks: Networks {
             v4: vec![NetworkV4 {
                 ip_address: "10.0.0.2".parse().unwrap(),
@@ -114,6 +116,15 @@ fn server() -> Server {
 }
 
 #[test]
+fn gpus_are_told_with_their_memory() {
+    let gpus = wire::size::GpuInfo::new(2, "nvidia_a100", 80);
+    let said = json!({ "count": 2, "model": "nvidia_a100", "vram": { "amount": 80, "unit": "gib" } });
+    let size = Size { gpu_info: Some(gpus.clone()), ..size() };
+    let one = to_value(Server { gpu_info: Some(gpus), size, ..server() }).unwrap();
+    assert_eq!((&one["gpu_info"], &one["size"]["gpu_info"]), (&said, &said));
+}
+
+#[test]
 fn a_server_is_a_droplet_on_the_wire() {
     let written = to_value(ServerList::new(vec![server()], PageLinks::default(), Meta { total: 1 })).unwrap();
     assert_eq!(written["links"], json!({}));
@@ -123,7 +134,7 @@ fn a_server_is_a_droplet_on_the_wire() {
     for key in ["kernel", "next_backup_window"] {
         assert_eq!(one.get(key), Some(&Value::Null), "{key}");
     }
-    assert_eq!(one.get("gpu_info"), None);
+    assert_eq!((one.get("gpu_info"), one["size"].get("gpu_info")), (None, None));
     assert_eq!(one["networks"]["v4"][0].get("gateway"), None);
     assert_eq!(one["networks"]["v6"], json!([]));
     assert_eq!(one["status"], "active");

@@ -29,9 +29,8 @@ const TAGS: [&str; 11] = [
     "Tags",
 ];
 
-/// Left out on purpose: there are no GPUs yet; and the schema of tags misspells `images`, while its example and the
-/// clients do not.
-const LEFT_OUT: [&str; 2] = ["gpu_info", "imgages"];
+/// Left out on purpose: the schema of tags misspells `images`, while its example and the clients do not.
+const LEFT_OUT: [&str; 1] = ["imgages"];
 
 /// The shapes of an operation's request and response.
 fn shapes(operation: &str) -> Option<(Option<Shape>, Option<Shape>)> {

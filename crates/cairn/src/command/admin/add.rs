@@ -130,7 +130,8 @@ async fn setup(arguments: &AddArguments, session: &Session) -> Result<Document<P
         .query_if("storage", cluster.storage.as_ref())
         .query_if("file_storage", cluster.file_storage.as_ref())
         .query_if("bridge", cluster.bridge.as_ref())
-        .query_if("version", arguments.pve_version.as_ref());
+        .query_if("version", arguments.pve_version.as_ref())
+        .query_if("gpu_mappings", (!cluster.gpu_mappings.is_empty()).then(|| cluster.gpu_mappings.join(",")));
     session.client.one(&call, "setup").await
 }
 

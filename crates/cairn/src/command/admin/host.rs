@@ -67,7 +67,7 @@ pub(super) struct DrainArguments {
 
 impl Shown for Host {
     const COLUMNS: &'static [&'static str] =
-        &["REGION", "NAME", "STATE", "SERVERS", "VCPUS", "MEMORY (MiB)", "DISK (GB)", "TAGS"];
+        &["REGION", "NAME", "STATE", "SERVERS", "VCPUS", "MEMORY (MiB)", "DISK (GB)", "GPUS", "TAGS"];
 
     fn row(&self) -> Vec<String> {
         let of = |amount: fn(&HostAmounts) -> i64| format!("{} of {}", amount(&self.reserved), amount(&self.capacity));
@@ -79,6 +79,7 @@ impl Shown for Host {
             of(|amounts| amounts.vcpus),
             of(|amounts| amounts.memory_mib),
             of(|amounts| amounts.disk_gb),
+            gpus(self),
             self.tags.join(", "),
         ]
     }
@@ -98,6 +99,12 @@ impl Shown for Host {
         ]);
         lines
     }
+}
+
+/// `1 of 2 a100`, for each kind.
+fn gpus(host: &Host) -> String {
+    let kinds = host.gpus.iter().map(|gpus| format!("{} of {} {}", gpus.reserved, gpus.total, gpus.mapping));
+    kinds.collect::<Vec<_>>().join(", ")
 }
 
 fn state(host: &Host) -> String {

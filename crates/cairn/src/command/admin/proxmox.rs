@@ -40,6 +40,9 @@ pub(super) struct Cluster {
     /// The SDN zone in which teams have networks of their own; without one there are none
     #[arg(long, value_name = "ZONE")]
     pub(super) private_zone: Option<String>,
+    /// A PCI mapping whose devices are GPUs that servers may be given; may be repeated
+    #[arg(long = "gpu-mapping", value_name = "ID")]
+    pub(super) gpu_mappings: Vec<String>,
     /// Another setting of the provider, as JSON or as a word; `null` takes it back; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(super) more: Vec<String>,
@@ -116,6 +119,7 @@ impl Cluster {
         put("file_storage", self.file_storage.clone().map(Value::from));
         put("private_zone", self.private_zone.clone().map(Value::from));
         put("bridges", self.bridge.as_deref().map(|bridge| bridges(bridge, self.vlan)));
+        put("gpu_mappings", (!self.gpu_mappings.is_empty()).then(|| self.gpu_mappings.clone().into()));
         for text in &self.more {
             let (key, value) = setting(text)?;
             put(key, Some(value));

@@ -12,6 +12,7 @@ use std::net::Ipv4Addr;
 fn adjust(config: &mut Config) {
     config.token_id = "cairn@pve!main".to_owned();
     config.private_zone = Some("cairn".to_owned());
+    config.gpu_mappings = ["a100".to_owned()].into();
 }
 
 /// The same cluster after an administrator ran the script.
@@ -30,6 +31,7 @@ fn after(version: &str, read: fn(&str) -> &str) -> Scenario {
     adjust(&mut config);
     let mut scenario = scenario();
     scenario.version = version.to_owned();
+    scenario.mappings = vec![simulator::MappingSpec::new("a100", &[("pve2", 1)])];
     scenario.users = vec![UserSpec { id: "cairn@pve".to_owned(), password: None }];
     let token = |id: &str| TokenSpec { id: id.to_owned(), secret: TOKEN_SECRET.to_owned(), privsep: false };
     scenario.tokens = vec![token("cairn@pve!main"), token("root@pam!admin")];
@@ -72,6 +74,11 @@ async fn lives(version: &str) {
         prefix: 20,
     };
     stage.proxmox.ensure_network("pve2", &network).await.unwrap();
+    let with_gpu = stage.guest(2, 2);
+    let gpus = Some(provider::Gpus { mapping: "a100".to_owned(), count: 1 });
+    stage.create(&with_gpu, &provider::GuestSpec { gpus, ..spec(image) }).await;
+    stage.power(&with_gpu, PowerWish::On).await;
+    stage.delete(&with_gpu).await;
     let mut spec = spec(image);
     spec.interfaces.push(interface(InterfaceRole::Private, network.network.clone(), 9));
     spec.seed = seed(Some("#!/bin/true\n"));

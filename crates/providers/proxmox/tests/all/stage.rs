@@ -258,6 +258,7 @@ pub(crate) fn seed(user_data: Option<&str>) -> Seed {
 
 pub(crate) fn spec(image: ImageRef) -> GuestSpec {
     GuestSpec {
+        gpus: None,
         kind: GuestKind::Machine,
         source: None,
         title: "web 1".to_owned(),

@@ -97,6 +97,7 @@ impl Stage {
                 network_config: "version: 2\n".into(),
                 plain: PlainSeed::default(),
             },
+            gpus: None,
         }
     }
 
