@@ -85,6 +85,7 @@ pub(super) const LINES: &[Line] = &[
     refused("server.resize", &[Ask::Create, Ask::PowerOff], Ask::Resize, "record_size"),
     line("server.snapshot", &[Ask::Create], Ask::Snapshot),
     line("server.rebuild", &[Ask::Create], Ask::Rebuild),
+    refused("server.rebuild", &[Ask::Create], Ask::Rebuild, "rebuild_disk"),
     line("server.restore", &[Ask::Create, Ask::Snapshot], Ask::Restore),
     line("server.power_on", &[Ask::Create, Ask::PowerOff], Ask::PowerOn),
     line("server.power_off", &[Ask::Create], Ask::PowerOff),
