@@ -5,6 +5,8 @@
 mod abandoned;
 #[path = "all/isolation.rs"]
 mod isolation;
+#[path = "all/mails.rs"]
+mod mails;
 #[path = "all/migrations.rs"]
 mod migrations;
 #[path = "all/private.rs"]
