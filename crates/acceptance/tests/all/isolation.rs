@@ -163,7 +163,7 @@ impl Operation {
     pub(crate) fn admin_path(&self) -> String {
         self.path_with(&|name| match name {
             "region_slug" => "nowhere".to_owned(),
-            "host_id" | "migration_id" => "00000000-0000-7000-8000-000000000000".to_owned(),
+            "host_id" | "migration_id" | "workflow_id" => "00000000-0000-7000-8000-000000000000".to_owned(),
             "alert_id" => NOBODY.to_owned(),
             "provider" => "nobody".to_owned(),
             other => panic!("{}: teach this test what {other} is", self.id),
